@@ -1,0 +1,231 @@
+import type { Envelope } from './model/message.js';
+import type { Environment } from './model/clock.js';
+
+/*
+ * The contract between signalbox and a broker. A backend moves messages and decides nothing: no retry, no policy, no
+ * user code. What it must do is a case of the conformance suite (`signalbox/testing`); what it cannot do it refuses with
+ * an UnsupportedError and says in `capabilities`. Sinks never throw, and are called from the backend's own turn.
+ */
+
+/** A kind of broker. */
+export interface Backend {
+  /** For people: never holds a password. */
+  readonly name: string;
+  /** One attempt. Rejects with an error whose `retryable` says whether another attempt may succeed. */
+  connect(options: ConnectOptions): Promise<Session>;
+}
+
+export interface ConnectOptions {
+  readonly namespace: string;
+  readonly master: string;
+  /** One run of the master: a living holder of the name with another incarnation refuses this one. */
+  readonly incarnation: string;
+  /** Silence after which a master, owner or not, is taken for frozen. */
+  readonly ownerTimeoutMs: number;
+  readonly environment: Environment;
+  /** Gives up the attempt; without effect on a session that is established. */
+  readonly signal: AbortSignal;
+  readonly sink: SessionSink;
+}
+
+export interface SessionSink {
+  /** The broker takes no publishes for now. Deliveries and acks go on. */
+  blocked(reason: string): void;
+  unblocked(): void;
+  /** Something that people should know and that stops nothing. */
+  warning(code: string, text: string): void;
+}
+
+/** One established broker connection. Every call after its end rejects with a SessionLostError. */
+export interface Session {
+  /** Told by what was read back, not by a version number alone. */
+  readonly capabilities: Capabilities;
+  /** Settles once, at the end: undefined after `close`, else why. Every ownership has ended by then. */
+  readonly closed: Promise<Error | undefined>;
+
+  /**
+   * Resolves once the broker has taken responsibility: every durable queue that matches has the message. A message that
+   * matches none is dropped, and resolves. A retryable rejection leaves the outcome unknown; any other says that nothing
+   * was taken, except a QueueFullError: other queues may have it. In the order of the calls. With a fence: FencedError
+   * once the ownership has ended.
+   */
+  publish(envelope: Envelope, fence?: Ownership): Promise<void>;
+
+  /** A transient queue of this session's own: it and its bindings die with the session. */
+  listen(sink: TransientSink): Promise<TransientQueue>;
+
+  /**
+   * Creates a durable queue without bindings, or finds the one of that name; resolves with the id of this queue's life
+   * (deleted and created again is another). Other settings: QueueSettingsError that names each difference.
+   */
+  declareQueue(spec: QueueSpec): Promise<string>;
+  /** The id of a queue's present life, undefined if there is none. Creates nothing. */
+  findQueue(name: string): Promise<string | undefined>;
+  /** Resolves when it is gone, with what it held. QueueInUseError if it has consumers and `whileInUse` is false. */
+  deleteQueue(name: string, options: { whileInUse: boolean }): Promise<void>;
+  queues(): Promise<QueueStatus[]>;
+
+  /**
+   * Stands for the ownership of a declared queue: of an exclusive one whoever consumes must own it, of a shared one the
+   * owner only keeps its bindings. Pushed, not polled. QueueNotFoundError if there is no such queue.
+   */
+  claim(queue: string, sink: ClaimSink): Promise<Claim>;
+
+  /**
+   * Deliveries in the order of the queue, at most `prefetch` of them unsettled. An exclusive queue takes the ownership
+   * that `claim` granted, a shared one none. Returned and given back messages come first, in order.
+   */
+  consume(queue: string, options: ConsumeOptions, sink: ConsumerSink): Promise<Consumer>;
+
+  /** The dead letters of a queue, oldest first. Ends with those that were there at the start. */
+  deadLetters(queue: string): AsyncIterable<DeadLetter>;
+  /** Puts letters at the tail of their own queue: same id, attempt 1, flagged. Resolves with how many. */
+  redrive(queue: string, ids: readonly string[] | undefined): Promise<number>;
+  dropDeadLetters(queue: string, ids: readonly string[] | undefined): Promise<number>;
+
+  /** Everything transient is gone when it resolves; what was delivered and not settled is back in its queue. */
+  close(): Promise<void>;
+}
+
+export interface Capabilities {
+  /** Who refuses a former owner's publish: the broker itself, or the consumers by the epoch it carries. */
+  readonly fencing: 'broker' | 'receiver';
+  readonly depthKind: 'all' | 'ready';
+  /** `limit` of a queue. */
+  readonly queueLimit: boolean;
+  /** `expiresMs` of a queue. */
+  readonly queueExpiry: boolean;
+  /** How long after the end of a session, as seen here, the broker may still take what was sent over it. */
+  readonly lingerMs: number;
+  /** A shared queue's given-back messages come flagged only if a handler has begun them. */
+  readonly exactHandBack: boolean;
+}
+
+export interface TransientSink {
+  /** Once for each message, however many bindings match, in each producer's order. */
+  message(envelope: Envelope): void;
+  /** Messages were left out because this side did not keep up; how many, if the broker knows. */
+  missed(count: number | undefined): void;
+}
+
+export interface TransientQueue {
+  /** Resolves once every message published from now on, by any master, is received. Bound twice is bound once. */
+  bind(pattern: string): Promise<void>;
+  /** When it resolves, the broker holds nothing of that binding. */
+  unbind(pattern: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** The settings of a durable queue: whoever declares it again must give the same. Bindings are not among them. */
+export interface QueueSpec {
+  readonly name: string;
+  readonly ownership: 'exclusive' | 'shared';
+  readonly limit:
+    { readonly messages: number; readonly onFull: 'reject-publish' | 'drop-oldest' } | undefined;
+  /** Deleted after so long without any consumer, standbys included. */
+  readonly expiresMs: number | undefined;
+  readonly queueType: 'quorum' | 'classic' | undefined;
+}
+
+export interface QueueStatus {
+  readonly name: string;
+  readonly ownership: 'exclusive' | 'shared';
+  readonly bindings: readonly string[];
+  readonly depth: number;
+  readonly depthKind: 'all' | 'ready';
+  readonly owner: string | undefined;
+  readonly epoch: number;
+  readonly standbys: readonly string[];
+  readonly state: 'idle' | 'standby' | 'active';
+  /** Unix time in milliseconds of the oldest message's publishing, where the broker tells. */
+  readonly oldestAt: number | undefined;
+}
+
+export interface ClaimSink {
+  /** This session owns the queue from now on. */
+  granted(ownership: Ownership): void;
+  /** Another master owns it, and its bindings are in place. */
+  standby(): void;
+  /** The ownership has ended though the claim stands: a higher epoch exists, or asking had no answer. */
+  fenced(reason: Error): void;
+  /** The queue is gone, and the claim with it. */
+  lost(reason: Error): void;
+}
+
+export interface Claim {
+  /** Ends the claim, and the ownership without a clean hand-over if it is held. Resolves when another may be granted. */
+  withdraw(): Promise<void>;
+}
+
+/** The right to consume a queue and to change its record. Ends with its session. */
+export interface Ownership {
+  readonly queue: string;
+  /** Grows at each change of owner. */
+  readonly epoch: number;
+  /** What the last successful `save` kept, by whichever owner. */
+  readonly checkpoint: Uint8Array | undefined;
+  /**
+   * Whether this side may act now; costs less than a microsecond, and is asked before every dispatch, settle, save and
+   * fenced publish. False when it has ended, and while it has lapsed: no sign of life was answered in time.
+   */
+  valid(): boolean;
+  /** Asks at once. Resolves when valid again under the same epoch; rejects with a FencedError when it has ended. */
+  revalidate(): Promise<void>;
+  /** Makes the queue's bindings these: new ones are added before old ones are removed. */
+  bind(patterns: readonly string[]): Promise<void>;
+  /** Resolves once the checkpoint is proven to be what a successor gets; only then are `settled` acked. */
+  save(checkpoint: Uint8Array, settled: readonly Delivery[]): Promise<void>;
+  /** Clean hand-over, after the consumer was closed: the successor flags only what a handler had begun. */
+  release(): Promise<void>;
+}
+
+export interface ConsumeOptions {
+  readonly prefetch: number;
+  readonly ownership: Ownership | undefined;
+}
+
+export interface ConsumerSink {
+  delivery(delivery: Delivery): void;
+  /** No more deliveries will come though the session lives: the queue is gone, or the broker ended the consumer. */
+  lost(reason: Error): void;
+}
+
+export interface Consumer {
+  /** Ends the deliveries and gives back, in order, what is not settled. Resolves when all settlements are processed. */
+  close(): Promise<void>;
+}
+
+/** One attempt to hand over a message. Settling is refused in silence once the ownership or the session has ended. */
+export interface Delivery {
+  readonly envelope: Envelope;
+  /** A handler may have been called with it before. */
+  readonly redelivered: boolean;
+  /** Handler calls known to have begun, over all masters, and one: the number of the next. */
+  readonly attempt: number;
+  /** Puts a letter back: 0, or how often it was redriven. Duplicates are recognised by id and redrive number. */
+  readonly redrives: number;
+  /**
+   * Notes that a handler call begins; called before each. If it returns a promise, the call waits for it: the note must
+   * survive a crash of this process.
+   */
+  begin(): Promise<void> | undefined;
+  /** The call that has begun was cut off by a proper stop: it does not count as an attempt. */
+  cutOff(): void;
+  ack(): void;
+  /** Moves it to the dead letters. A rejection leaves it unsettled. */
+  reject(letter: LetterDetails): Promise<void>;
+}
+
+export interface LetterDetails {
+  readonly reason: 'attempts' | 'rejected' | 'undecodable' | 'invalid' | 'refused';
+  readonly error: string;
+  readonly attempts: number;
+}
+
+export interface DeadLetter extends LetterDetails {
+  /** Stable name of the letter: queue, message id and redrive number. */
+  readonly id: string;
+  readonly envelope: Envelope;
+  /** Unix time in milliseconds. */
+  readonly at: number;
+}

@@ -1,0 +1,192 @@
+import type {
+  Capabilities,
+  Claim,
+  ClaimSink,
+  ConsumeOptions,
+  Consumer,
+  ConsumerSink,
+  DeadLetter,
+  Ownership,
+  QueueSpec,
+  QueueStatus,
+  Session,
+  TransientQueue,
+  TransientSink,
+} from '../../backend.js';
+import { FencedError, QueueFullError, SessionLostError } from '../../model/errors.js';
+import type { Envelope } from '../../model/message.js';
+import type { Hub } from './hub.js';
+import { HubClaim, HubOwnership } from './hub-claim.js';
+import { HubConsumer } from './hub-consumer.js';
+
+/** One master's session with a hub in the same process. */
+export class HubSession implements Session {
+  readonly capabilities: Capabilities = {
+    fencing: 'broker',
+    depthKind: 'all',
+    queueLimit: true,
+    queueExpiry: true,
+    lingerMs: 0,
+    exactHandBack: true,
+  };
+  readonly closed: Promise<Error | undefined>;
+  readonly #hub: Hub;
+  readonly #confirmed: () => Promise<void>;
+  readonly #settleClosed: (reason: Error | undefined) => void;
+  readonly #transients = new Set<HubTransient>();
+  readonly #claims = new Set<HubClaim>();
+  readonly #consumers = new Set<HubConsumer>();
+  #end: { reason: Error | undefined } | undefined;
+
+  /** `confirmed` resolves once what was published before is safe. */
+  constructor(
+    hub: Hub,
+    readonly master: string,
+    readonly incarnation: string,
+    confirmed: () => Promise<void>,
+  ) {
+    this.#hub = hub;
+    this.#confirmed = confirmed;
+    let settle!: (reason: Error | undefined) => void;
+    this.closed = new Promise((resolve) => (settle = resolve));
+    this.#settleClosed = settle;
+    hub.members.set(master, this);
+  }
+
+  publish(envelope: Envelope, fence?: Ownership): Promise<void> {
+    if (this.#end) return Promise.reject(this.#lost());
+    if (fence && !fence.valid())
+      return Promise.reject(new FencedError(`Queue "${fence.queue}" has another owner now.`));
+    const full = this.#hub.publish(envelope);
+    return full ? Promise.reject(new QueueFullError(full)) : this.#confirmed();
+  }
+
+  async listen(sink: TransientSink): Promise<TransientQueue> {
+    this.#check();
+    const queue = new HubTransient(this.#hub, sink, () => this.#transients.delete(queue));
+    this.#transients.add(queue);
+    return queue;
+  }
+
+  async declareQueue(spec: QueueSpec): Promise<string> {
+    this.#check();
+    const queue = this.#hub.declare(spec);
+    await this.#confirmed();
+    return queue.id;
+  }
+
+  async findQueue(name: string): Promise<string | undefined> {
+    this.#check();
+    return this.#hub.queues.get(name)?.id;
+  }
+
+  async deleteQueue(name: string, options: { whileInUse: boolean }): Promise<void> {
+    this.#check();
+    this.#hub.delete(name, options);
+    await this.#confirmed();
+  }
+
+  async queues(): Promise<QueueStatus[]> {
+    this.#check();
+    return [...this.#hub.queues.values()].map((queue) => queue.status());
+  }
+
+  async claim(name: string, sink: ClaimSink): Promise<Claim> {
+    this.#check();
+    const claim = new HubClaim(this.#hub, this.#hub.queue(name), this.master, sink, this.#confirmed);
+    this.#claims.add(claim);
+    claim.ended = () => this.#claims.delete(claim);
+    claim.start();
+    return claim;
+  }
+
+  async consume(name: string, options: ConsumeOptions, sink: ConsumerSink): Promise<Consumer> {
+    this.#check();
+    const queue = this.#hub.queue(name);
+    const { ownership } = options;
+    if (queue.spec.ownership === 'exclusive' && !(ownership instanceof HubOwnership && ownership.valid()))
+      throw new FencedError(`Queue "${name}" is exclusive and has another owner now.`);
+    const consumer = new HubConsumer(this.#hub, queue, options, sink, this.#confirmed);
+    this.#consumers.add(consumer);
+    consumer.ended = () => this.#consumers.delete(consumer);
+    consumer.start();
+    return consumer;
+  }
+
+  async *deadLetters(name: string): AsyncIterable<DeadLetter> {
+    this.#check();
+    yield* [...this.#hub.queue(name).letters.values()];
+  }
+
+  async redrive(name: string, ids: readonly string[] | undefined): Promise<number> {
+    this.#check();
+    const queue = this.#hub.queue(name);
+    const letters = queue.takeLetters(ids);
+    for (const letter of letters)
+      this.#hub.append(queue, { ...letter.envelope, fence: undefined }, letter.redrives + 1);
+    await this.#confirmed();
+    return letters.length;
+  }
+
+  async dropDeadLetters(name: string, ids: readonly string[] | undefined): Promise<number> {
+    this.#check();
+    const dropped = this.#hub.queue(name).takeLetters(ids).length;
+    await this.#confirmed();
+    return dropped;
+  }
+
+  async close(): Promise<void> {
+    this.#finish(undefined);
+    await this.closed;
+  }
+
+  /** As if the connection had broken: what was delivered comes again, flagged. */
+  drop(reason: Error): void {
+    this.#finish(reason);
+  }
+
+  #finish(reason: Error | undefined): void {
+    if (this.#end) return;
+    this.#end = { reason };
+    for (const transient of [...this.#transients]) void transient.close();
+    for (const consumer of [...this.#consumers]) consumer.end(reason ? 'crashed' : 'closed');
+    // Consumers first: their messages are in place before a successor is granted.
+    for (const claim of [...this.#claims]) claim.end();
+    if (this.#hub.members.get(this.master) === this) this.#hub.members.delete(this.master);
+    this.#settleClosed(reason);
+  }
+
+  #check(): void {
+    if (this.#end) throw this.#lost();
+  }
+
+  #lost(): SessionLostError {
+    return new SessionLostError('The session with the hub has ended.', { cause: this.#end?.reason });
+  }
+}
+
+class HubTransient implements TransientQueue {
+  readonly #patterns = new Set<string>();
+
+  constructor(
+    readonly hub: Hub,
+    readonly sink: TransientSink,
+    readonly ended: () => void,
+  ) {}
+
+  async bind(pattern: string): Promise<void> {
+    this.#patterns.add(pattern);
+    this.hub.bind(pattern, this.sink);
+  }
+
+  async unbind(pattern: string): Promise<void> {
+    this.#patterns.delete(pattern);
+    this.hub.unbind(pattern, this.sink);
+  }
+
+  async close(): Promise<void> {
+    for (const pattern of this.#patterns) this.hub.unbind(pattern, this.sink);
+    this.#patterns.clear();
+    this.ended();
+  }
+}

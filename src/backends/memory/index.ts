@@ -1,0 +1,57 @@
+import type { Backend, ConnectOptions, Session } from '../../backend.js';
+import type { Environment } from '../../model/clock.js';
+import { MasterNameTakenError } from '../../model/errors.js';
+import { Hub } from '../hub/hub.js';
+import { HubSession } from '../hub/hub-session.js';
+import { noJournal } from '../hub/journal.js';
+
+const CONFIRMED = Promise.resolve();
+/** A chain of confirmed publishes would keep timers and sockets waiting for longer than this. */
+const TURN_MS = 10;
+
+/**
+ * The hub inside this process: the reference of what a backend does, and a test double for users. What is durable lives
+ * as long as the backend object.
+ */
+export function memoryBackend(name = 'memory:'): Backend {
+  const hubs = new Map<string, Hub>();
+  return {
+    name,
+    async connect(options: ConnectOptions): Promise<Session> {
+      options.signal.throwIfAborted();
+      let hub = hubs.get(options.namespace);
+      if (!hub) hubs.set(options.namespace, (hub = new Hub(options.environment, noJournal)));
+      const holder = hub.members.get(options.master);
+      if (holder && holder.incarnation !== options.incarnation)
+        throw new MasterNameTakenError(
+          `A living master of namespace "${options.namespace}" is named "${options.master}". Pick another name.`,
+        );
+      return new HubSession(hub, options.master, options.incarnation, confirmations(options.environment));
+    },
+  };
+}
+
+/** Confirms at once, but now and then only after the event loop has turned. */
+function confirmations({ clock }: Environment): () => Promise<void> {
+  let calls = 0;
+  let turnedAt = clock.now();
+  return () => {
+    if ((++calls & 63) !== 0) return CONFIRMED;
+    if (clock.now() - turnedAt < TURN_MS) return CONFIRMED;
+    return new Promise((resolve) =>
+      setImmediate(() => {
+        turnedAt = clock.now();
+        resolve();
+      }),
+    );
+  };
+}
+
+const shared = new Map<string, Backend>();
+
+/** The hub of that name, shared by the whole process. */
+export function sharedMemoryBackend(name: string): Backend {
+  let backend = shared.get(name);
+  if (!backend) shared.set(name, (backend = memoryBackend(`memory:${name}`)));
+  return backend;
+}

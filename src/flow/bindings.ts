@@ -1,0 +1,48 @@
+import type { Session, TransientQueue, TransientSink } from '../backend.js';
+
+interface Binding {
+  users: number;
+  /** The last thing asked of the broker about this pattern; each waits for the one before. */
+  done: Promise<void>;
+}
+
+/** The transient bindings of one session: one at the broker for each distinct pattern, however many use it. */
+export class Bindings {
+  readonly #bindings = new Map<string, Binding>();
+  readonly #sink: TransientSink;
+  #queue: Promise<TransientQueue> | undefined;
+
+  constructor(
+    readonly session: Session,
+    sink: TransientSink,
+  ) {
+    this.#sink = sink;
+  }
+
+  get size(): number {
+    return this.#bindings.size;
+  }
+
+  /** Resolves once every message published from now on that matches is received. */
+  add(pattern: string): Promise<void> {
+    let binding = this.#bindings.get(pattern);
+    if (!binding) this.#bindings.set(pattern, (binding = { users: 0, done: Promise.resolve() }));
+    if (binding.users++ === 0) binding.done = this.#after(binding, (queue) => queue.bind(pattern));
+    return binding.done;
+  }
+
+  /** Resolves once the broker holds nothing more of it, unless others use it. */
+  async remove(pattern: string): Promise<void> {
+    const binding = this.#bindings.get(pattern);
+    if (!binding || --binding.users > 0) return;
+    binding.done = this.#after(binding, (queue) => queue.unbind(pattern));
+    await binding.done.catch(() => {});
+    if (binding.users === 0 && this.#bindings.get(pattern) === binding) this.#bindings.delete(pattern);
+  }
+
+  async #after(binding: Binding, step: (queue: TransientQueue) => Promise<void>): Promise<void> {
+    await binding.done.catch(() => {});
+    this.#queue ??= this.session.listen(this.#sink);
+    await step(await this.#queue);
+  }
+}

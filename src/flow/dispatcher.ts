@@ -1,0 +1,60 @@
+import type { Session, TransientSink } from '../backend.js';
+import type { Clock } from '../model/clock.js';
+import { DuplicateFilter } from '../model/duplicates.js';
+import type { Envelope } from '../model/message.js';
+import { TopicIndex } from '../model/topic-index.js';
+import { Bindings } from './bindings.js';
+import { Parcel } from './message-view.js';
+import type { Subscription } from './subscription.js';
+
+/**
+ * Hands the transient messages of a master to its subscribers: the broker sends each message once, the index finds who
+ * wants it.
+ */
+export class Dispatcher implements TransientSink {
+  readonly #index = new TopicIndex<Subscription>();
+  readonly #duplicates: DuplicateFilter;
+  readonly #clock: Clock;
+  #bindings: Bindings | undefined;
+  #received = 0;
+
+  constructor(options: {
+    clock: Clock;
+    producerMemoryMs: number;
+    missed: (count: number | undefined) => void;
+  }) {
+    this.#clock = options.clock;
+    this.#duplicates = new DuplicateFilter({ producerMemoryMs: options.producerMemoryMs });
+    this.missed = options.missed;
+  }
+
+  /** Messages that reached this master. */
+  get received(): number {
+    return this.#received;
+  }
+
+  /** The bindings of this session; those of an earlier one died with it. */
+  bindingsOf(session: Session): Bindings {
+    if (this.#bindings?.session !== session) this.#bindings = new Bindings(session, this);
+    return this.#bindings;
+  }
+
+  add(subscription: Subscription): void {
+    for (const pattern of subscription.patterns) this.#index.add(pattern, subscription);
+  }
+
+  remove(subscription: Subscription): void {
+    for (const pattern of subscription.patterns) this.#index.remove(pattern, subscription);
+  }
+
+  readonly missed: (count: number | undefined) => void;
+
+  message(envelope: Envelope): void {
+    this.#received++;
+    if (envelope.origin && this.#duplicates.seen(envelope.origin, this.#clock.wall())) return;
+    const wanted = this.#index.match(envelope.topic);
+    if (wanted.length === 0) return;
+    const parcel = new Parcel(envelope);
+    for (const subscription of wanted) subscription.put(parcel);
+  }
+}

@@ -1,0 +1,71 @@
+import type { Message } from '../model/message.js';
+import type { Receipt } from './outbox.js';
+
+/** What a handler may say before it returns. The first word counts. */
+export type Settlement =
+  | { readonly type: 'ack' }
+  | { readonly type: 'retry'; readonly delayMs?: number }
+  | { readonly type: 'reject'; readonly reason: string };
+
+export interface PublishOptions {
+  /** The user's own, carried as they are. */
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+export type Publish = (
+  topic: string | readonly string[],
+  data: unknown,
+  options?: PublishOptions,
+) => Promise<Receipt>;
+
+/** What a handler gets beside the message. */
+export interface DeliveryContext {
+  /** Handler calls known to have begun for this message, over all masters, this one included. After a crash a lower bound. */
+  readonly attempt: number;
+  /** A handler may have been called with it before, or its producer has sent it again. */
+  readonly redelivered: boolean;
+  /** Undefined for a transient subscriber. */
+  readonly queue: string | undefined;
+  /** Undefined for a transient subscriber and for a shared queue. */
+  readonly epoch: number | undefined;
+  /** The master that runs this handler. */
+  readonly master: string;
+  /** Aborts when the owner is fenced, the handler's deadline passes, or the drain ends. Made on first use. */
+  readonly signal: AbortSignal;
+  /** Publishes, for an exclusive queue under its owner's fence. */
+  readonly publish: Publish;
+  /** Decides before the handler returns. A transient subscriber has nothing to settle: undefined. */
+  readonly settle: ((settlement: Settlement) => void) | undefined;
+}
+
+export type HandlerFunction<M = Message> = (message: M, delivery: DeliveryContext) => unknown;
+
+/** An XState actor, or anything that takes events: it settles by `delivery.settle`. */
+export interface HandlerActor {
+  send(event: { type: string; message: Message; delivery: DeliveryContext }): void;
+}
+
+export type Handler<M = Message> = HandlerFunction<M> | HandlerActor;
+
+export function isHandler(value: unknown): value is Handler {
+  if (typeof value === 'function') return true;
+  return typeof value === 'object' && value !== null && 'send' in value && typeof value.send === 'function';
+}
+
+/** Calls a handler; an actor has answered once it has settled. */
+export function callHandler(
+  handler: Handler,
+  message: Message,
+  delivery: DeliveryContext,
+  settled: () => Promise<void> | undefined,
+): unknown {
+  if (typeof handler === 'function') return handler(message, delivery);
+  handler.send({ type: message.topic, message, delivery });
+  return settled();
+}
+
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
+}

@@ -1,0 +1,83 @@
+/** Something to do in turn. */
+export interface LaneItem {
+  /** Items of one lane are done one after the other; undefined: of no lane. */
+  readonly lane: string | undefined;
+}
+
+/**
+ * Which of the things at hand may begin: in the order in which they came, one at a time of each lane. What failed and
+ * waits for its next attempt keeps its lane; without a lane it holds back everything (`block`) or nothing (`pass`).
+ */
+export class Lanes<T extends LaneItem> {
+  readonly #onFailure: 'block' | 'pass';
+  readonly #lanes = new Map<string, T[]>();
+  #ready: T[] = [];
+  #head = 0;
+  #again: T[] = [];
+  #blockers = 0;
+
+  constructor(onFailure: 'block' | 'pass') {
+    this.#onFailure = onFailure;
+  }
+
+  add(item: T): void {
+    if (item.lane === undefined) this.#ready.push(item);
+    else {
+      const lane = this.#lanes.get(item.lane);
+      if (lane) lane.push(item);
+      else {
+        this.#lanes.set(item.lane, []);
+        this.#ready.push(item);
+      }
+    }
+  }
+
+  /** The next that may begin; it keeps its lane until it is `done`. */
+  next(): T | undefined {
+    const again = this.#again.shift();
+    if (again) return again;
+    if (this.#blockers > 0) return undefined;
+    const item = this.#ready[this.#head];
+    if (item === undefined) return undefined;
+    this.#head++;
+    if (this.#head === this.#ready.length) {
+      this.#ready = [];
+      this.#head = 0;
+    } else if (this.#head >= 256) {
+      this.#ready = this.#ready.slice(this.#head);
+      this.#head = 0;
+    }
+    return item;
+  }
+
+  /** It is settled: the next of its lane may begin. */
+  done(item: T): void {
+    if (item.lane === undefined) return;
+    const next = this.#lanes.get(item.lane)?.shift();
+    if (next) this.#ready.push(next);
+    else this.#lanes.delete(item.lane);
+  }
+
+  /** It failed and waits for its next attempt. */
+  wait(item: T): void {
+    if (this.#holdsBack(item)) this.#blockers++;
+  }
+
+  /** Its next attempt is due. */
+  retry(item: T): void {
+    if (this.#holdsBack(item)) this.#blockers--;
+    this.#again.push(item);
+  }
+
+  clear(): void {
+    this.#lanes.clear();
+    this.#ready = [];
+    this.#head = 0;
+    this.#again = [];
+    this.#blockers = 0;
+  }
+
+  #holdsBack(item: T): boolean {
+    return item.lane === undefined && this.#onFailure === 'block';
+  }
+}

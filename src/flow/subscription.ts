@@ -1,0 +1,139 @@
+import { toError } from '../model/errors.js';
+import { callHandler, isThenable, type DeliveryContext, type Handler, type Publish } from './handler.js';
+import { Mailbox, type MailboxOptions } from './mailbox.js';
+import type { Parcel } from './message-view.js';
+import type { Task, Turns } from './turns.js';
+
+/** What a subscription tells of itself. */
+export interface SubscriptionReports {
+  failed(parcel: Parcel, error: Error): void;
+  /** So many messages found the mailbox full. */
+  overflowed(missed: number): void;
+}
+
+export interface SubscriptionPorts {
+  readonly turns: Turns;
+  readonly master: string;
+  readonly publish: Publish;
+}
+
+/**
+ * The data plane of one transient subscriber: a bounded mailbox, and calls of its handler one after the other. A handler
+ * that throws is reported, and the next message comes.
+ */
+export class Subscription implements Task {
+  readonly #mailbox: Mailbox<Parcel>;
+  readonly #delivery = new TransientDelivery(this);
+  #open = false;
+  #waiting = false;
+  #running: Promise<void> | undefined;
+  #abort: AbortController | undefined;
+
+  constructor(
+    readonly patterns: readonly string[],
+    readonly handler: Handler,
+    mailbox: MailboxOptions,
+    readonly ports: SubscriptionPorts,
+    readonly reports: SubscriptionReports,
+  ) {
+    this.#mailbox = new Mailbox(mailbox);
+  }
+
+  get backlog(): number {
+    return this.#mailbox.size;
+  }
+
+  open(): void {
+    this.#open = true;
+    if (this.#mailbox.size > 0) this.#wake();
+  }
+
+  /** No handler call begins any more; what is in the mailbox stays for the next `open`. */
+  hold(): void {
+    this.#open = false;
+  }
+
+  put(parcel: Parcel): void {
+    this.#mailbox.put(parcel);
+    if (this.#open) this.#wake();
+  }
+
+  run(): boolean {
+    this.#waiting = false;
+    if (!this.#open || this.#running) return false;
+    const dropped = this.#mailbox.takeDropped();
+    if (dropped > 0) this.reports.overflowed(dropped);
+    const parcel = this.#mailbox.take();
+    if (!parcel) return false;
+    this.#call(parcel);
+    if (this.#running || this.#mailbox.size === 0) return false;
+    this.#waiting = true;
+    return true;
+  }
+
+  /** No more calls once it resolves. A call that runs past the deadline is told by its signal and left behind. */
+  async close(deadline: Promise<void>): Promise<void> {
+    this.#open = false;
+    this.#mailbox.clear();
+    await Promise.race([this.#running, deadline]);
+    this.#abort?.abort();
+  }
+
+  #wake(): void {
+    if (this.#waiting || this.#running) return;
+    this.#waiting = true;
+    this.ports.turns.schedule(this);
+  }
+
+  #call(parcel: Parcel): void {
+    try {
+      const result = callHandler(this.handler, parcel.message(), this.#delivery, () => undefined);
+      if (isThenable(result)) this.#running = this.#settle(parcel, result);
+    } catch (thrown) {
+      this.reports.failed(parcel, toError(thrown));
+    }
+  }
+
+  async #settle(parcel: Parcel, result: PromiseLike<unknown>): Promise<void> {
+    try {
+      await result;
+    } catch (thrown) {
+      this.reports.failed(parcel, toError(thrown));
+    }
+    this.#running = undefined;
+    if (this.#open && this.#mailbox.size > 0) this.#wake();
+  }
+
+  /** Aborts when the subscription has closed and a call still runs. */
+  get signal(): AbortSignal {
+    this.#abort ??= new AbortController();
+    return this.#abort.signal;
+  }
+}
+
+/** The same for every message of a subscriber: nothing in it is about one of them. */
+class TransientDelivery implements DeliveryContext {
+  readonly attempt = 1;
+  readonly redelivered = false;
+  readonly queue = undefined;
+  readonly epoch = undefined;
+  readonly settle = undefined;
+  readonly #subscription: Subscription;
+
+  constructor(subscription: Subscription) {
+    this.#subscription = subscription;
+    Object.freeze(this);
+  }
+
+  get master(): string {
+    return this.#subscription.ports.master;
+  }
+
+  get publish(): Publish {
+    return this.#subscription.ports.publish;
+  }
+
+  get signal(): AbortSignal {
+    return this.#subscription.signal;
+  }
+}

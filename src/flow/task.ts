@@ -1,0 +1,105 @@
+import type { Delivery } from '../backend.js';
+import type { Message } from '../model/message.js';
+import type { DeliveryContext, Publish, Settlement } from './handler.js';
+import type { LaneItem } from './lanes.js';
+
+/** Two deliveries with one key are copies of one message; a foreign message has no copies. */
+export type TaskKey = string | Delivery;
+
+export function taskKey(delivery: Delivery): TaskKey {
+  const { origin, id } = delivery.envelope;
+  return origin ? `${id}/${delivery.redrives}` : delivery;
+}
+
+/** One delivery in the hands of a pump, from its arrival until it is settled or given up. */
+export class DurableTask implements LaneItem {
+  /** Handler calls known to have begun, with the one that runs. */
+  attempt: number;
+  redelivered: boolean;
+  /** A call that has begun and has not ended. */
+  call: Call | undefined;
+  /** Copies of the same message that came while this one is in hand. */
+  copies: Delivery[] | undefined;
+
+  constructor(
+    /** One task at a time is in hand for each. */
+    readonly key: TaskKey,
+    readonly delivery: Delivery,
+    readonly message: Message,
+    readonly lane: string | undefined,
+  ) {
+    this.attempt = delivery.attempt;
+    this.redelivered = delivery.redelivered || delivery.envelope.resent;
+  }
+}
+
+/** What a call knows of the place where it runs. */
+export interface CallPlace {
+  readonly queue: string;
+  readonly epoch: number | undefined;
+  readonly master: string;
+  readonly publish: Publish;
+}
+
+/** One call of a handler: what it gets as `delivery`, and its first word. */
+export class Call implements DeliveryContext {
+  readonly attempt: number;
+  readonly redelivered: boolean;
+  /** The first settlement, by the handler or by the policy; later ones do not count. */
+  word: Settlement | undefined;
+  timedOut = false;
+  readonly #place: CallPlace;
+  readonly #onWord: () => void;
+  #abort: AbortController | undefined;
+  #aborted: Error | undefined;
+  #answered: (() => void) | undefined;
+
+  constructor(task: DurableTask, place: CallPlace, onWord: () => void) {
+    this.attempt = task.attempt;
+    this.redelivered = task.redelivered;
+    this.#place = place;
+    this.#onWord = onWord;
+  }
+
+  get queue(): string {
+    return this.#place.queue;
+  }
+
+  get epoch(): number | undefined {
+    return this.#place.epoch;
+  }
+
+  get master(): string {
+    return this.#place.master;
+  }
+
+  get publish(): Publish {
+    return this.#place.publish;
+  }
+
+  get signal(): AbortSignal {
+    if (!this.#abort) {
+      this.#abort = new AbortController();
+      if (this.#aborted) this.#abort.abort(this.#aborted);
+    }
+    return this.#abort.signal;
+  }
+
+  readonly settle = (settlement: Settlement): void => {
+    if (this.word) return;
+    this.word = settlement;
+    this.#answered?.();
+    this.#onWord();
+  };
+
+  /** For a handler that answers by `settle` alone. */
+  readonly settled = (): Promise<void> | undefined =>
+    this.word ? undefined : new Promise((resolve) => (this.#answered = resolve));
+
+  abort(reason: Error): void {
+    this.#aborted ??= reason;
+    this.#abort?.abort(reason);
+    // An actor that was told to stop has nothing more to say.
+    this.#answered?.();
+  }
+}

@@ -1,0 +1,300 @@
+import type { AnyActorRef } from 'xstate';
+import { createGroups } from '../actors/groups.js';
+import { masterMachine, type MasterStatus } from '../actors/master.js';
+import { createRoot } from '../actors/start.js';
+import type { Ownership, QueueStatus, Session } from './backend.js';
+import { Deferred } from './flow/deferred.js';
+import { Dispatcher } from './flow/dispatcher.js';
+import { Events } from './flow/events.js';
+import { isHandler, type Handler, type Publish } from './flow/handler.js';
+import { Link } from './flow/link.js';
+import { MessageStream } from './flow/message-stream.js';
+import { Turns } from './flow/turns.js';
+import { findBackend } from './master/broker.js';
+import { Connection } from './master/connection.js';
+import { Consumers, type ConsumerHandle } from './master/consumers.js';
+import type { MasterContext } from './master/context.js';
+import type { MasterEvents } from './master/events.js';
+import {
+  checkConsumeOptions,
+  checkMailbox,
+  checkMasterOptions,
+  type ConsumeOptions,
+  type Limits,
+  type MasterOptions,
+  type SubscribeOptions,
+} from './master/options.js';
+import { Publishing } from './master/publishing.js';
+import { Subscribers, type SubscriptionHandle } from './master/subscribers.js';
+import { waitForMessage, type WaitForOptions } from './master/wait-for.js';
+import { ConnectError, OptionError, RestartIntensityError, StoppedError, toError } from './model/errors.js';
+import type { Message } from './model/message.js';
+import { checkName } from './model/names.js';
+import { parsePattern, type TopicInput } from './model/topic.js';
+
+/** One pattern, or several of which one must match. */
+export type PatternInput = TopicInput | { readonly patterns: readonly TopicInput[] };
+
+/**
+ * Connects a master to its broker. Resolves when it is ready; rejects at once with what cannot heal (a name that is
+ * taken, an unknown scheme, a password), and after `connectTimeoutMs` with a ConnectError.
+ */
+export async function createMaster(options: MasterOptions): Promise<Master> {
+  const master = new Master(options);
+  await master.ready;
+  return master;
+}
+
+/** One runtime in one process: made by `createMaster`. */
+export class Master {
+  readonly name: string;
+  /** The root actor, for an inspector. */
+  readonly actor: AnyActorRef;
+  /** Settles when the master has stopped; rejects when the broker refused it for good or its supervisor gave up. */
+  readonly done: Promise<void>;
+  /** Resolves with a receipt once the broker has taken responsibility. TimeoutError at the deadline; it never hangs. */
+  readonly publish: Publish;
+  readonly #limits: Limits;
+  readonly #link = new Link();
+  readonly #events = new Events<MasterEvents>();
+  readonly #ready = new Deferred<void>();
+  readonly #done = new Deferred<void>();
+  readonly #connection: Connection;
+  readonly #subscribers: Subscribers;
+  readonly #consumers: Consumers;
+  #status: MasterStatus = 'starting';
+  #gaveUp: Error | undefined;
+
+  constructor(options: MasterOptions) {
+    const limits = (this.#limits = checkMasterOptions(options));
+    const backend = findBackend(options.broker);
+    const { clock, random } = limits.environment;
+    const incarnation = limits.environment.randomId();
+    const link = this.#link;
+    const events = this.#events;
+    const turns = new Turns(clock);
+    const publishing = new Publishing({ limits, link, incarnation });
+    this.name = limits.name;
+    this.publish = publishing.publisher(undefined);
+    this.done = this.#done.promise;
+    this.#connection = new Connection({ backend, limits, link, events, incarnation });
+    const dispatcher = new Dispatcher({
+      clock,
+      producerMemoryMs: limits.producerMemoryMs,
+      missed: (count) => this.#subscribers.missed(count),
+    });
+    const context: MasterContext = {
+      limits,
+      clock,
+      link,
+      turns,
+      events,
+      dispatcher,
+      publisher: (fence: Ownership | undefined) => publishing.publisher(fence),
+      startChild: (child) => this.#supervisor().send({ type: 'child.start', child }),
+      stopChild: (id) => this.#supervisor().send({ type: 'child.stop', id }),
+    };
+    this.#subscribers = new Subscribers(context);
+    this.#consumers = new Consumers(context);
+    const machine = masterMachine.provide({
+      actors: {
+        session: this.#connection.machine,
+        outbox: publishing.machine,
+        supervisor: createGroups({ clock, random, backoff: { minDelayMs: 100, maxDelayMs: 5_000 } }),
+      },
+      actions: { report: (_, { status }) => this.#report(status) },
+    });
+    const { connectTimeoutMs, drainTimeoutMs } = limits;
+    const actor = createRoot(machine, {
+      id: limits.name,
+      input: { connectTimeoutMs, stepTimeoutMs: drainTimeoutMs + 5_000 },
+      clock,
+      inspect: options.inspect,
+    });
+    this.actor = actor;
+    actor.start();
+    this.#watchChildren();
+  }
+
+  get status(): MasterStatus {
+    return this.#status;
+  }
+
+  /** Resolves when the master is connected for the first time. */
+  get ready(): Promise<void> {
+    return this.#ready.promise;
+  }
+
+  /**
+   * Transient: while it listens, and nothing else. Resolves once every message published from now on that matches, by
+   * any master, reaches the handler.
+   */
+  subscribe(pattern: PatternInput, handler: Handler): Promise<SubscriptionHandle>;
+  subscribe(pattern: PatternInput, options: SubscribeOptions, handler: Handler): Promise<SubscriptionHandle>;
+  async subscribe(
+    pattern: PatternInput,
+    options: SubscribeOptions | Handler,
+    handler: Handler = options as Handler,
+  ): Promise<SubscriptionHandle> {
+    checkHandler(handler);
+    this.#checkRunning();
+    const { mailbox, signal } = handler === options ? {} : (options as SubscribeOptions);
+    const patterns = checkPatterns(pattern);
+    signal?.throwIfAborted();
+    const subscription = await this.#subscribers.start(patterns, checkMailbox(mailbox), handler);
+    if (signal) stopOnAbort(signal, subscription);
+    return subscription;
+  }
+
+  /**
+   * Durable: every message since the queue was declared, also those sent while nobody listens. Resolves when the queue is
+   * declared and bound: this master is its owner, or stands by.
+   */
+  async consume(queue: string, options: ConsumeOptions, handler: Handler): Promise<ConsumerHandle> {
+    checkHandler(handler);
+    this.#checkRunning();
+    return this.#consumers.start(checkConsumeOptions(queue, options, this.#limits), handler);
+  }
+
+  /** Deletes a durable queue and what it holds. QueueInUseError if it has consumers and `whileInUse` is not set. */
+  async deleteQueue(queue: string, options: { whileInUse?: boolean } = {}): Promise<void> {
+    checkName('queue', queue);
+    await this.#session().deleteQueue(queue, { whileInUse: options.whileInUse ?? false });
+  }
+
+  /** The durable queues that a living master or their own record knows. */
+  async queues(): Promise<QueueStatus[]> {
+    return this.#session().queues();
+  }
+
+  /** Subscribes, then checks, then waits: never racy. Resolves with the message, or with what `check` returned. */
+  waitFor(pattern: PatternInput, options: WaitForOptions = {}): Promise<unknown> {
+    return waitForMessage(
+      this.#limits.environment.clock,
+      (handler) => this.subscribe(pattern, handler),
+      options,
+    );
+  }
+
+  /** Messages as an async iterable, subscribed when it resolves. Leaving the loop ends the subscription. */
+  async messages(
+    pattern: PatternInput,
+    options: SubscribeOptions = {},
+  ): Promise<AsyncIterableIterator<Message>> {
+    const stream = new MessageStream();
+    const { signal, ...rest } = options;
+    signal?.throwIfAborted();
+    const subscription = await this.subscribe(pattern, rest, stream.handler);
+    const abort = () => {
+      stream.fail(signal!.reason);
+      void subscription.stop();
+    };
+    signal?.addEventListener('abort', abort, { once: true });
+    void subscription.ended.then(() => {
+      signal?.removeEventListener('abort', abort);
+      stream.end();
+    });
+    return stream.from(subscription);
+  }
+
+  /** Returns a function that ends it. A listener that throws harms nobody. */
+  on<Name extends keyof MasterEvents>(name: Name, listener: (event: MasterEvents[Name]) => void): () => void {
+    return this.#events.on(name, listener);
+  }
+
+  /** Consumers drain and hand over, publishes are confirmed, the session closes. Twice is once. */
+  stop(): Promise<void> {
+    this.actor.send({ type: 'stop.requested' });
+    return this.#done.promise.catch(() => {});
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  #report(status: MasterStatus): void {
+    this.#status = status;
+    if (status === 'ready') this.#ready.resolve();
+    if (status === 'stopped') this.#ended(new StoppedError('The master was stopped before it was ready.'));
+    if (status === 'failed') {
+      const error = this.#failure();
+      this.#done.reject(error);
+      this.#ended(error);
+    }
+  }
+
+  #ended(error: Error): void {
+    this.#ready.reject(error);
+    this.#subscribers.allEnded();
+    this.#consumers.allEnded();
+    this.#done.resolve();
+  }
+
+  #failure(): Error {
+    if (this.#gaveUp)
+      return new RestartIntensityError('The supervisor of the master gave up.', { cause: this.#gaveUp });
+    const trouble = this.#connection.trouble;
+    if (this.#ready.settled || (trouble && !('retryable' in trouble && trouble.retryable)))
+      return trouble ?? new ConnectError('The session has failed.');
+    return new ConnectError(
+      `The broker was not reached within connectTimeoutMs (${this.#limits.connectTimeoutMs}): ${trouble?.message ?? 'no answer'}`,
+      { cause: trouble },
+    );
+  }
+
+  #watchChildren(): void {
+    const supervisor = this.#supervisor();
+    const ended = (id: string, error?: unknown) => {
+      const reason = error === undefined ? undefined : toError(error);
+      this.#subscribers.ended(id, reason);
+      this.#consumers.ended(id, reason);
+    };
+    supervisor.on('child.crashed', (event: { id: string; error: unknown; restarts: number }) =>
+      this.#events.emit('restart', {
+        child: event.id,
+        reason: toError(event.error),
+        count: event.restarts + 1,
+      }),
+    );
+    supervisor.on('child.ended', (event: { id: string }) => ended(event.id));
+    supervisor.on('child.killed', (event: { id: string }) => ended(event.id));
+    supervisor.on('child.gave-up', (event: { id: string; error: Error }) => ended(event.id, event.error));
+  }
+
+  #supervisor(): AnyActorRef {
+    return this.actor.getSnapshot().children.supervisor as AnyActorRef;
+  }
+
+  #session(): Session {
+    this.#checkRunning();
+    const { session } = this.#link;
+    if (session) return session;
+    throw new ConnectError(
+      `Master "${this.name}" has no session at the moment. Try again when its status is "ready".`,
+    );
+  }
+
+  #checkRunning(): void {
+    if (this.#status === 'stopping' || this.#status === 'stopped' || this.#status === 'failed')
+      throw new StoppedError(`Master "${this.name}" is ${this.#status}. Create another one.`);
+  }
+}
+
+function checkHandler(handler: unknown): void {
+  if (!isHandler(handler)) throw new OptionError('The handler must be a function or an actor with send().');
+}
+
+function checkPatterns(input: PatternInput): readonly string[] {
+  const inputs: readonly TopicInput[] =
+    typeof input === 'object' && 'patterns' in input ? input.patterns : [input as TopicInput];
+  if (!Array.isArray(inputs) || inputs.length === 0)
+    throw new OptionError('patterns must be a list of at least one.');
+  return [...new Set(inputs.map((one: TopicInput) => parsePattern(one).pattern))];
+}
+
+function stopOnAbort(signal: AbortSignal, subscription: SubscriptionHandle): void {
+  const stop = () => void subscription.stop();
+  if (signal.aborted) return stop();
+  signal.addEventListener('abort', stop, { once: true });
+  void subscription.ended.then(() => signal.removeEventListener('abort', stop));
+}

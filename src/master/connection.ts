@@ -1,0 +1,133 @@
+import { sessionMachine, type SessionEvent, type SessionState, type Trouble } from '../../actors/session.js';
+import { fillPromise, fillResource } from '../../actors/slots.js';
+import type { Backend, Session } from '../backend.js';
+import { withDeadline } from '../flow/deadline.js';
+import type { Events } from '../flow/events.js';
+import type { Link } from '../flow/link.js';
+import { delayMs } from '../model/backoff.js';
+import { ConnectError, StoppedError, isRetryable, toError } from '../model/errors.js';
+import type { MasterEvents } from './events.js';
+import type { Limits } from './options.js';
+
+const RECONNECT = { minDelayMs: 100, maxDelayMs: 10_000 };
+
+/** The slots of the session actor: the only place that connects. */
+export class Connection {
+  readonly machine;
+  readonly #backend: Backend;
+  readonly #limits: Limits;
+  readonly #link: Link;
+  readonly #events: Events<MasterEvents>;
+  readonly #incarnation: string;
+  #trouble: Error | undefined;
+  #tell: (event: SessionEvent) => void = () => {};
+
+  constructor(ports: {
+    backend: Backend;
+    limits: Limits;
+    link: Link;
+    events: Events<MasterEvents>;
+    incarnation: string;
+  }) {
+    this.#backend = ports.backend;
+    this.#limits = ports.limits;
+    this.#link = ports.link;
+    this.#events = ports.events;
+    this.#incarnation = ports.incarnation;
+    this.machine = sessionMachine.provide({
+      actors: {
+        connect: fillPromise<Trouble | undefined, { attempt: number }>((input, signal) =>
+          this.#connect(input.attempt, signal),
+        ),
+        watch: fillResource<SessionEvent, Record<string, never>>((_, tell) => this.#watch(tell)),
+        close: fillPromise<void, Record<string, never>>(() => this.#close()),
+      },
+      actions: {
+        report: (_, { state, reason, attempt, delayMs: waits }) =>
+          this.#report(state, reason, attempt, waits),
+      },
+    });
+  }
+
+  /** Why there is no session. */
+  get trouble(): Error | undefined {
+    return this.#trouble;
+  }
+
+  async #connect(attempt: number, signal: AbortSignal): Promise<Trouble | undefined> {
+    const { namespace, name, environment, ownerTimeoutMs, connectTimeoutMs } = this.#limits;
+    const attemptEnds = new AbortController();
+    const abort = () => attemptEnds.abort(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+    const timer = environment.clock.setTimeout(
+      () =>
+        attemptEnds.abort(
+          new ConnectError(`${this.#backend.name} gave no answer within ${connectTimeoutMs} ms.`),
+        ),
+      connectTimeoutMs,
+    );
+    try {
+      const session = await this.#backend.connect({
+        namespace,
+        master: name,
+        incarnation: this.#incarnation,
+        ownerTimeoutMs,
+        environment,
+        signal: attemptEnds.signal,
+        sink: {
+          blocked: (reason) => this.#tell({ type: 'session.blocked', reason }),
+          unblocked: () => this.#tell({ type: 'session.unblocked' }),
+          warning: (code, text) => this.#events.emit('warning', { code, text }),
+        },
+      });
+      if (signal.aborted) await session.close();
+      else this.#link.up(session);
+      return undefined;
+    } catch (thrown) {
+      return this.#troubleOf(toError(thrown), attempt);
+    } finally {
+      environment.clock.clearTimeout(timer);
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  #watch(tell: (event: SessionEvent) => void): () => void {
+    const session = this.#link.session!;
+    this.#tell = tell;
+    let watching = true;
+    void session.closed.then((reason) => {
+      const error = reason ?? new StoppedError('The session was closed.');
+      this.#link.down(error);
+      if (watching) tell({ type: 'session.lost', ...this.#troubleOf(error, 1) });
+    });
+    return () => {
+      watching = false;
+      this.#tell = () => {};
+    };
+  }
+
+  async #close(): Promise<void> {
+    const { session } = this.#link;
+    if (session) await this.#closeInTime(session);
+    this.#link.down(new StoppedError('The master has stopped.'));
+  }
+
+  /** A broker that does not answer holds nobody up. */
+  async #closeInTime(session: Session): Promise<void> {
+    const { environment, drainTimeoutMs } = this.#limits;
+    await withDeadline(environment.clock, drainTimeoutMs, (deadline) =>
+      Promise.race([session.close(), deadline]),
+    );
+  }
+
+  #troubleOf(error: Error, attempt: number): Trouble {
+    this.#trouble = error;
+    const waits = delayMs({ ...RECONNECT, attempt }, this.#limits.environment.random);
+    return { reason: error.message, fatal: !isRetryable(error), delayMs: waits };
+  }
+
+  #report(state: SessionState, reason: string, attempt: number, waits: number): void {
+    if (state === 'connected') this.#trouble = undefined;
+    this.#events.emit('session', { state, reason, attempt, delayMs: waits });
+  }
+}

@@ -1,0 +1,171 @@
+import type { Backend, QueueSpec } from '../backend.js';
+import type { Environment } from '../model/clock.js';
+import { systemEnvironment } from '../model/clock.js';
+import { OptionError } from '../model/errors.js';
+import type { Message } from '../model/message.js';
+import { checkName } from '../model/names.js';
+import { parsePattern, type TopicInput } from '../model/topic.js';
+import type { MailboxOptions } from '../flow/mailbox.js';
+import type { PumpSettings } from '../flow/pump.js';
+
+/** Any XState inspector: an observer, a function, or an object that has one as `inspect`. */
+export type Inspector = unknown;
+
+export interface RetryOptions {
+  /** Handler calls in all, time-outs included. */
+  readonly attemptsMax?: number;
+  readonly minDelayMs?: number;
+  readonly maxDelayMs?: number;
+}
+
+export interface MasterOptions {
+  /** Unique among the living masters of the namespace. */
+  readonly name: string;
+  /** `memory:` (a private hub), `memory:NAME` (shared in this process), or a Backend. */
+  readonly broker: string | Backend;
+  /** Masters of different namespaces see nothing of each other. Default `signalbox`. */
+  readonly namespace?: string;
+  /** For the whole master: every actor, its definition and its transitions. One that throws harms nobody. */
+  readonly inspect?: Inspector;
+  readonly publishTimeoutMs?: number;
+  /** Unconfirmed publishes at a time. */
+  readonly publishWindow?: number;
+  readonly maxMessageBytes?: number;
+  readonly connectTimeoutMs?: number;
+  readonly drainTimeoutMs?: number;
+  readonly ownerTimeoutMs?: number;
+  /** After so long without a word of a producer its re-sent copies are no longer recognised, only flagged. */
+  readonly producerMemoryMs?: number;
+  /** Time, chance and names: for tests. */
+  readonly environment?: Environment;
+}
+
+export interface SubscribeOptions {
+  /** How many messages wait for the handler, and which go when there are more. */
+  readonly mailbox?: Partial<MailboxOptions>;
+  /** Ends the subscription. */
+  readonly signal?: AbortSignal;
+}
+
+export interface ConsumeOptions {
+  readonly bindings: readonly TopicInput[];
+  /** `exclusive`: one master at a time consumes, in order. `shared`: each message goes to one of all consumers. */
+  readonly ownership?: 'exclusive' | 'shared';
+  readonly concurrency?: number;
+  readonly prefetch?: number;
+  /** Messages of one key are handled one after the other; different keys do not wait for each other. */
+  readonly orderBy?: (message: Message) => string | undefined;
+  readonly onFailure?: 'block' | 'pass';
+  readonly retry?: RetryOptions;
+  readonly handlerTimeoutMs?: number;
+  readonly limit?: { readonly messages: number; readonly onFull: 'reject-publish' | 'drop-oldest' };
+  /** The queue is deleted after so long without any consumer, standbys included. */
+  readonly expiresMs?: number;
+  readonly ifDeleted?: 'lost' | 'recreate';
+  readonly queueType?: 'quorum' | 'classic';
+}
+
+/** The options of a master, complete and checked. */
+export interface Limits {
+  readonly namespace: string;
+  readonly name: string;
+  readonly environment: Environment;
+  readonly publishTimeoutMs: number;
+  readonly publishWindow: number;
+  readonly maxMessageBytes: number;
+  readonly connectTimeoutMs: number;
+  readonly drainTimeoutMs: number;
+  readonly ownerTimeoutMs: number;
+  readonly producerMemoryMs: number;
+}
+
+export function checkMasterOptions(options: MasterOptions): Limits {
+  return {
+    name: checkName('master', options.name),
+    namespace: checkName('namespace', options.namespace ?? 'signalbox'),
+    environment: options.environment ?? systemEnvironment,
+    publishTimeoutMs: positive('publishTimeoutMs', options.publishTimeoutMs ?? 30_000),
+    publishWindow: positive('publishWindow', options.publishWindow ?? 1_000),
+    maxMessageBytes: positive('maxMessageBytes', options.maxMessageBytes ?? 1_000_000),
+    connectTimeoutMs: positive('connectTimeoutMs', options.connectTimeoutMs ?? 30_000),
+    drainTimeoutMs: positive('drainTimeoutMs', options.drainTimeoutMs ?? 10_000),
+    ownerTimeoutMs: positive('ownerTimeoutMs', options.ownerTimeoutMs ?? 3_000),
+    producerMemoryMs: positive('producerMemoryMs', options.producerMemoryMs ?? 86_400_000),
+  };
+}
+
+export function checkMailbox(mailbox: SubscribeOptions['mailbox'] = {}): MailboxOptions {
+  return {
+    limit: positive('mailbox.limit', mailbox.limit ?? 1_000),
+    onFull: oneOf('mailbox.onFull', mailbox.onFull ?? 'drop-oldest', ['drop-oldest', 'drop-newest']),
+  };
+}
+
+/** What `consume` asks for, complete and checked. */
+export interface ConsumerPlan {
+  readonly spec: QueueSpec;
+  /** Normal forms. */
+  readonly bindings: readonly string[];
+  readonly settings: PumpSettings;
+  readonly ifDeleted: 'lost' | 'recreate';
+}
+
+export function checkConsumeOptions(queue: string, options: ConsumeOptions, limits: Limits): ConsumerPlan {
+  const name = checkName('queue', queue);
+  const ownership = oneOf('ownership', options.ownership ?? 'exclusive', ['exclusive', 'shared']);
+  const concurrency = positive('concurrency', options.concurrency ?? 1);
+  if (!Array.isArray(options.bindings) || options.bindings.length === 0)
+    throw new OptionError('bindings must be a list of at least one pattern.');
+  const bindings = [...new Set(options.bindings.map((pattern: TopicInput) => parsePattern(pattern).pattern))];
+  const { limit } = options;
+  return {
+    spec: {
+      name,
+      ownership,
+      limit: limit && {
+        messages: positive('limit.messages', limit.messages),
+        onFull: oneOf('limit.onFull', limit.onFull, ['reject-publish', 'drop-oldest']),
+      },
+      expiresMs: options.expiresMs === undefined ? undefined : positive('expiresMs', options.expiresMs),
+      queueType:
+        options.queueType === undefined
+          ? undefined
+          : oneOf('queueType', options.queueType, ['quorum', 'classic'] as const),
+    },
+    bindings,
+    ifDeleted: oneOf('ifDeleted', options.ifDeleted ?? 'lost', ['lost', 'recreate']),
+    settings: {
+      queue: name,
+      concurrency,
+      prefetch: positive('prefetch', options.prefetch ?? Math.min(32 * concurrency, 256)),
+      onFailure: oneOf('onFailure', options.onFailure ?? (ownership === 'exclusive' ? 'block' : 'pass'), [
+        'block',
+        'pass',
+      ]),
+      orderBy: options.orderBy,
+      retry: {
+        attemptsMax: positive('retry.attemptsMax', options.retry?.attemptsMax ?? 10),
+        minDelayMs: positive('retry.minDelayMs', options.retry?.minDelayMs ?? 100),
+        maxDelayMs: positive('retry.maxDelayMs', options.retry?.maxDelayMs ?? 60_000),
+      },
+      handlerTimeoutMs: positive('handlerTimeoutMs', options.handlerTimeoutMs ?? 600_000),
+      drainTimeoutMs: limits.drainTimeoutMs,
+      producerMemoryMs: limits.producerMemoryMs,
+    },
+  };
+}
+
+/** Node's timers hold 31 bits. */
+const NUMBER_MAX = 2_147_483_647;
+
+export function positive(option: string, value: number): number {
+  if (Number.isInteger(value) && value >= 1 && value <= NUMBER_MAX) return value;
+  throw new OptionError(`${option} must be a whole number from 1 to ${NUMBER_MAX}, not ${String(value)}.`);
+}
+
+function oneOf<const T extends string>(option: string, value: T, allowed: readonly T[]): T {
+  if (allowed.includes(value)) return value;
+  throw new OptionError(
+    `${option} must be ${allowed.map((word) => `"${word}"`).join(' or ')}, not ${String(value)}.`,
+  );
+}

@@ -1,0 +1,81 @@
+import { outboxMachine, type OutboxEvent } from '../../actors/outbox.js';
+import { fillPromise, fillResource } from '../../actors/slots.js';
+import type { Ownership } from '../backend.js';
+import { withDeadline } from '../flow/deadline.js';
+import type { Publish, PublishOptions } from '../flow/handler.js';
+import type { Link } from '../flow/link.js';
+import { Outbox, type Receipt } from '../flow/outbox.js';
+import { checkHeaders } from '../model/codec.js';
+import { Payload } from '../model/payload.js';
+import { parseTopic, type TopicInput } from '../model/topic.js';
+import { positive, type Limits } from './options.js';
+
+const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
+/** So many times the window may wait behind it. */
+const WINDOWS_WAITING = 100;
+
+/** From what the user gives to a checked message in the outbox; and the slots of the outbox actor. */
+export class Publishing {
+  readonly machine;
+  readonly outbox: Outbox;
+  readonly #limits: Limits;
+  readonly #source: string;
+
+  constructor(ports: { limits: Limits; link: Link; incarnation: string }) {
+    const { limits, link, incarnation } = ports;
+    this.#limits = limits;
+    this.#source = `signalbox:${limits.namespace}/${limits.name}`;
+    this.outbox = new Outbox({
+      clock: limits.environment.clock,
+      incarnation,
+      window: limits.publishWindow,
+      waitingMax: limits.publishWindow * WINDOWS_WAITING,
+    });
+    this.machine = outboxMachine.provide({
+      actors: {
+        flow: fillResource<OutboxEvent, Record<string, never>>(() => {
+          if (link.session) this.outbox.open(link.session);
+          return () => this.outbox.hold();
+        }),
+        drain: fillPromise<void, Record<string, never>>(() =>
+          withDeadline(limits.environment.clock, limits.drainTimeoutMs, (deadline) =>
+            this.outbox.drain(deadline),
+          ),
+        ),
+      },
+    });
+  }
+
+  /** Rejects, and sends nothing, if the topic, the data or an option is wrong. */
+  publisher(fence: Ownership | undefined): Publish {
+    return (topic, data, options) => {
+      try {
+        return this.#publish(topic, data, options, fence);
+      } catch (error) {
+        return Promise.reject(error as Error);
+      }
+    };
+  }
+
+  #publish(
+    topic: TopicInput,
+    data: unknown,
+    options: PublishOptions = {},
+    fence: Ownership | undefined,
+  ): Promise<Receipt> {
+    const { maxMessageBytes, publishTimeoutMs, environment } = this.#limits;
+    const { headers, timeoutMs, signal } = options;
+    const draft = {
+      topic: parseTopic(topic).topic,
+      time: environment.clock.wall(),
+      source: this.#source,
+      headers: headers === undefined ? NO_HEADERS : checkHeaders(headers),
+      payload: Payload.of(data, { maxBytes: maxMessageBytes }),
+    };
+    return this.outbox.publish(draft, {
+      timeoutMs: timeoutMs === undefined ? publishTimeoutMs : positive('timeoutMs', timeoutMs),
+      fence,
+      signal,
+    });
+  }
+}

@@ -1,0 +1,253 @@
+/** How far the damage of an error reaches. */
+export type ErrorScope = 'message' | 'queue' | 'session' | 'master';
+
+/**
+ * Every error of signalbox: `code` is stable and a heading in the docs, `scope` says how far the damage reaches,
+ * `retryable` whether the same call may succeed later without a change by the caller.
+ */
+export abstract class SignalboxError extends Error {
+  abstract readonly code: `ERR_${string}`;
+  abstract readonly scope: ErrorScope;
+  readonly retryable: boolean = false;
+
+  constructor(message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = new.target.name;
+  }
+}
+
+/** A topic that breaks the grammar: nothing was sent. */
+export class TopicError extends SignalboxError {
+  readonly code = 'ERR_TOPIC';
+  readonly scope = 'message';
+}
+
+/** A pattern that breaks the grammar, or has more than two `#` in its normal form. */
+export class PatternError extends SignalboxError {
+  readonly code = 'ERR_PATTERN';
+  readonly scope = 'queue';
+}
+
+/** A name of a master, queue or namespace that is not 1 to 128 of letters, digits, `.`, `_`, `-`. */
+export class NameError extends SignalboxError {
+  readonly code = 'ERR_NAME';
+  readonly scope = 'queue';
+}
+
+/** An option with a value that makes no sense; the text names the option. */
+export class OptionError extends SignalboxError {
+  readonly code = 'ERR_OPTION';
+  readonly scope = 'master';
+}
+
+/** A broker URL that names no backend. */
+export class BrokerUrlError extends SignalboxError {
+  readonly code = 'ERR_BROKER_URL';
+  readonly scope = 'master';
+}
+
+/** Data that cannot be written as a message; the text names the place inside it. */
+export class PayloadError extends SignalboxError {
+  readonly code = 'ERR_PAYLOAD';
+  readonly scope = 'message';
+}
+
+/** Data larger than `maxMessageBytes` once encoded: nothing was sent. */
+export class PayloadTooLargeError extends SignalboxError {
+  readonly code = 'ERR_PAYLOAD_TOO_LARGE';
+  readonly scope = 'message';
+}
+
+/** A received body that cannot be read. */
+export class DecodeError extends SignalboxError {
+  readonly code = 'ERR_DECODE';
+  readonly scope = 'message';
+}
+
+/** A queue that exists with other settings; the text names each difference. */
+export class QueueSettingsError extends SignalboxError {
+  readonly code = 'ERR_QUEUE_SETTINGS';
+  readonly scope = 'queue';
+}
+
+/** A queue that somebody consumes cannot be deleted without `whileInUse`. */
+export class QueueInUseError extends SignalboxError {
+  readonly code = 'ERR_QUEUE_IN_USE';
+  readonly scope = 'queue';
+}
+
+/** No such queue. */
+export class QueueNotFoundError extends SignalboxError {
+  readonly code = 'ERR_QUEUE_NOT_FOUND';
+  readonly scope = 'queue';
+}
+
+/** The queue was deleted, or expired, while it was consumed: what it held is gone. */
+export class QueueDeletedError extends SignalboxError {
+  readonly code = 'ERR_QUEUE_DELETED';
+  readonly scope = 'queue';
+}
+
+/** Queues with `onFull: 'reject-publish'` are full; other queues may have taken the message. */
+export class QueueFullError extends SignalboxError {
+  readonly code = 'ERR_QUEUE_FULL';
+  readonly scope = 'message';
+  override readonly retryable = true;
+
+  constructor(readonly queues: readonly string[]) {
+    super(
+      `Queue ${queues.map((name) => `"${name}"`).join(', ')} is full. Other queues may have taken the message; retry later.`,
+    );
+  }
+}
+
+/** Two living masters of one namespace may not have the same name. */
+export class MasterNameTakenError extends SignalboxError {
+  readonly code = 'ERR_MASTER_NAME_TAKEN';
+  readonly scope = 'master';
+}
+
+/** The master, or the subscription, has stopped or is stopping. */
+export class StoppedError extends SignalboxError {
+  readonly code = 'ERR_STOPPED';
+  readonly scope = 'master';
+}
+
+/** The broker was not reached; `createMaster` tries until `connectTimeoutMs`. */
+export class ConnectError extends SignalboxError {
+  readonly code = 'ERR_CONNECT';
+  readonly scope = 'session';
+  override readonly retryable = true;
+}
+
+/** The session ended while the call was under way: its outcome is unknown. */
+export class SessionLostError extends SignalboxError {
+  readonly code = 'ERR_SESSION_LOST';
+  readonly scope = 'session';
+  override readonly retryable = true;
+}
+
+/** Refused: the queue has an owner with a higher epoch. */
+export class FencedError extends SignalboxError {
+  readonly code = 'ERR_FENCED';
+  readonly scope = 'queue';
+}
+
+/** `unknown`: the message may have been taken. `not-sent`: it never left this process. */
+export type PublishOutcome = 'unknown' | 'not-sent';
+
+/** A publish that was not confirmed within `timeoutMs`. */
+export class TimeoutError extends SignalboxError {
+  readonly code = 'ERR_TIMEOUT';
+  readonly scope = 'message';
+  override readonly retryable = true;
+  readonly id: string;
+  readonly outcome: PublishOutcome;
+  readonly #retry: () => Promise<unknown>;
+
+  constructor(details: {
+    id: string;
+    topic: string;
+    timeoutMs: number;
+    outcome: PublishOutcome;
+    retry: () => Promise<unknown>;
+  }) {
+    const what = details.outcome === 'unknown' ? 'it may have been taken' : 'it was never sent';
+    super(
+      `Message ${details.id} on "${details.topic}" was not confirmed within ${details.timeoutMs} ms; ${what}. ` +
+        'Call retry() to send it again under the same id.',
+    );
+    this.id = details.id;
+    this.outcome = details.outcome;
+    this.#retry = details.retry;
+  }
+
+  /** Sends the message again under the same id, flagged as a re-sent copy. Resolves as `publish` does. */
+  retry(): Promise<unknown> {
+    return this.#retry();
+  }
+}
+
+/** A wait that passed its deadline: `waitFor`, `until`. */
+export class DeadlineError extends SignalboxError {
+  readonly code = 'ERR_DEADLINE';
+  readonly scope = 'message';
+  override readonly retryable = true;
+}
+
+/** Too many publishes wait for a place in the window: nothing was sent. */
+export class OutboxFullError extends SignalboxError {
+  readonly code = 'ERR_OUTBOX_FULL';
+  readonly scope = 'message';
+  override readonly retryable = true;
+}
+
+/** A `retry()` after the number was closed: nobody could recognise the copy any more. */
+export class RetryExpiredError extends SignalboxError {
+  readonly code = 'ERR_RETRY_EXPIRED';
+  readonly scope = 'message';
+}
+
+/** A supervisor gave up: more restarts than `intensity` within `periodMs`. `cause` is the last error. */
+export class RestartIntensityError extends SignalboxError {
+  readonly code = 'ERR_RESTART_INTENSITY';
+  readonly scope = 'master';
+}
+
+/** What this backend cannot do; `capabilities` says so too. */
+export class UnsupportedError extends SignalboxError {
+  readonly code = 'ERR_UNSUPPORTED';
+  readonly scope = 'queue';
+}
+
+/** Thrown by a handler to dead-letter its message at once. */
+export class RejectError extends SignalboxError {
+  readonly code = 'ERR_REJECTED';
+  readonly scope = 'message';
+
+  constructor(reason: string, options?: { cause?: unknown }) {
+    super(reason, options);
+  }
+}
+
+/** Thrown by a handler to be called again after `delayMs` instead of the policy's delay. */
+export class RetryError extends SignalboxError {
+  readonly code = 'ERR_RETRY';
+  readonly scope = 'message';
+  override readonly retryable = true;
+  readonly delayMs: number | undefined;
+
+  constructor(options: { delayMs?: number; reason?: string; cause?: unknown } = {}) {
+    super(options.reason ?? 'The handler asked to be called again.', { cause: options.cause });
+    this.delayMs = options.delayMs;
+  }
+}
+
+/** A handler that threw something that is no Error (`cause` holds it). */
+export class HandlerError extends SignalboxError {
+  readonly code = 'ERR_HANDLER';
+  readonly scope = 'message';
+}
+
+/** A handler that ran past `handlerTimeoutMs`; its `delivery.signal` was aborted. */
+export class HandlerTimeoutError extends SignalboxError {
+  readonly code = 'ERR_HANDLER_TIMEOUT';
+  readonly scope = 'message';
+}
+
+/** What was thrown, as an Error: user code may throw anything. */
+export function toError(thrown: unknown): Error {
+  if (thrown instanceof Error) return thrown;
+  let text: string;
+  try {
+    text = String(thrown);
+  } catch {
+    text = 'a value that cannot be shown';
+  }
+  return new HandlerError(`The handler threw ${text}, which is no Error.`, { cause: thrown });
+}
+
+/** Whether another attempt may succeed: an error that is not signalbox's own is taken for a passing one. */
+export function isRetryable(error: unknown): boolean {
+  return error instanceof SignalboxError ? error.retryable : true;
+}

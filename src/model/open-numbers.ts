@@ -1,0 +1,223 @@
+import type { OpenNumbers } from './message.js';
+
+/** Open numbers travel with every message, so there are at most this many ranges of them. */
+const RANGES_MAX = 8;
+
+/**
+ * The sequence numbers of one producer: which were given out, and for which of them a copy may still come.
+ *
+ * Closing is for good, so ranges that were right once stay right: they may only say too much. That is what lets them be
+ * merged, and lets them wait when there are many.
+ */
+export class OpenNumbersTracker {
+  readonly #closed = new NumberSet();
+  #last = 0;
+  #closedSince = 0;
+  #ranges: OpenNumbers = [[1, Infinity]];
+
+  /** Opens the next number, from 1. */
+  next(): number {
+    this.#last += 1;
+    return this.#last;
+  }
+
+  /** No copy of this number can come any more. Closing twice is harmless. */
+  close(number: number): void {
+    if (!(number >= 1 && number <= this.#last)) throw new RangeError(`Number ${number} was never given out.`);
+    if (this.#closed.add(number)) this.#closedSince += 1;
+  }
+
+  /**
+   * All open numbers and those to come, never too few: exactly these while they are at most 8 ranges. The same object
+   * as long as nothing was closed.
+   */
+  ranges(): OpenNumbers {
+    // With many gaps, looking at all of them for each message would cost more than sending it.
+    if (this.#closedSince > this.#closed.size >> 3) {
+      this.#closedSince = 0;
+      this.#ranges = this.#gaps();
+    }
+    return this.#ranges;
+  }
+
+  #gaps(): OpenNumbers {
+    const closed = this.#closed;
+    const ranges: [number, number][] = [];
+    let from = 1;
+    for (const index of this.#widest()) {
+      if (closed.from(index) > from) ranges.push([from, closed.from(index) - 1]);
+      from = closed.to(index) + 1;
+    }
+    ranges.push([from, Infinity]);
+    return ranges;
+  }
+
+  /** The closed ranges to tell of, in rising order: the one at the beginning, and of the others the widest. */
+  #widest(): number[] {
+    const closed = this.#closed;
+    const first = closed.size > 0 && closed.from(0) === 1 ? 1 : 0;
+    let chosen: number[] = [];
+    for (let index = first; index < closed.size; index += 1) {
+      chosen.push(index);
+      if (chosen.length === RANGES_MAX) chosen = withoutNarrowest(chosen, closed);
+    }
+    return first === 1 ? [0, ...chosen] : chosen;
+  }
+}
+
+function withoutNarrowest(indexes: readonly number[], set: NumberSet): number[] {
+  const width = (index: number) => set.to(index) - set.from(index);
+  const narrowest = indexes.reduce((a, b) => (width(b) < width(a) ? b : a));
+  return indexes.filter((index) => index !== narrowest);
+}
+
+/** Whether a copy of this number may still come. */
+export function isOpen(open: OpenNumbers, number: number): boolean {
+  for (const [from, to] of open) if (number >= from && number <= to) return true;
+  return false;
+}
+
+/** `5-7,9-` */
+export function formatOpen(open: OpenNumbers): string {
+  let text = '';
+  for (const [from, to] of open) {
+    if (text !== '') text += ',';
+    text += to === Infinity ? `${from}-` : to === from ? from : `${from}-${to}`;
+  }
+  return text;
+}
+
+/** Reads what `formatOpen` writes; undefined for anything else. */
+export function parseOpen(text: string): OpenNumbers | undefined {
+  const parts = text.length <= 300 ? text.split(',') : [];
+  if (parts.length === 0 || parts.length > RANGES_MAX) return undefined;
+  const open: [number, number][] = [];
+  let before = 0;
+  for (const [index, part] of parts.entries()) {
+    const [, first, dash, last] = /^([1-9][0-9]{0,15})(?:(-)([1-9][0-9]{0,15})?)?$/.exec(part) ?? [];
+    if (first === undefined) return undefined;
+    const from = Number(first);
+    const to = dash === undefined ? from : last === undefined ? Infinity : Number(last);
+    const endless = index === parts.length - 1;
+    if (from <= before || to < from || (to === Infinity) !== endless) return undefined;
+    if (!Number.isSafeInteger(endless ? from : to)) return undefined;
+    open.push([from, to]);
+    before = to;
+  }
+  return open;
+}
+
+/**
+ * A set of whole numbers, kept as ranges in rising order. Adding at the end and taking away at the beginning take
+ * constant time, the rest a binary search and a move of what comes after.
+ */
+export class NumberSet {
+  readonly #from: number[] = [];
+  readonly #to: number[] = [];
+  // What stands before it was taken away.
+  #head = 0;
+
+  /** How many ranges. */
+  get size(): number {
+    return this.#from.length - this.#head;
+  }
+
+  from(index: number): number {
+    return this.#from[this.#head + index]!;
+  }
+
+  to(index: number): number {
+    return this.#to[this.#head + index]!;
+  }
+
+  has(number: number): boolean {
+    const at = this.#find(number);
+    return at >= this.#head && number <= this.#to[at]!;
+  }
+
+  /** False if it was there. */
+  add(number: number): boolean {
+    const at = this.#find(number);
+    const below = at >= this.#head;
+    if (below && number <= this.#to[at]!) return false;
+    const joinsBelow = below && this.#to[at] === number - 1;
+    const joinsAbove = this.#from[at + 1] === number + 1;
+    if (joinsBelow && joinsAbove) {
+      this.#to[at] = this.#to[at + 1]!;
+      this.#delete(at + 1, at + 2);
+    } else if (joinsBelow) {
+      this.#to[at] = number;
+    } else if (joinsAbove) {
+      this.#from[at + 1] = number;
+    } else {
+      this.#insert(at + 1, number, number);
+    }
+    return true;
+  }
+
+  /** Adds a range behind all others; false if there is one at or after its beginning. */
+  append(first: number, last: number): boolean {
+    if (this.size > 0 && first <= this.to(this.size - 1)) return false;
+    this.#from.push(first);
+    this.#to.push(last);
+    return true;
+  }
+
+  /** Takes away all numbers from `first` to `last`. */
+  remove(first: number, last: number): void {
+    let start = this.#find(first);
+    if (start < this.#head || this.#to[start]! < first) start += 1;
+    let end = this.#find(last) + 1;
+    if (first > last || start >= end) return;
+    const keepsBelow = this.#from[start]! < first;
+    const to = this.#to[end - 1]!;
+    if (keepsBelow) {
+      this.#to[start] = first - 1;
+      start += 1;
+    }
+    if (to > last && start === end) {
+      this.#insert(start, last + 1, to);
+    } else if (to > last) {
+      end -= 1;
+      this.#from[end] = last + 1;
+    }
+    if (start < end) this.#delete(start, end);
+  }
+
+  /** The last range that begins at or before this number; one before the head if there is none. */
+  #find(number: number): number {
+    let low = this.#head;
+    let high = this.#from.length - 1;
+    // Most numbers come in rising order.
+    if (high >= low && number >= this.#from[high]!) return high;
+    while (low <= high) {
+      const middle = (low + high) >>> 1;
+      if (this.#from[middle]! <= number) low = middle + 1;
+      else high = middle - 1;
+    }
+    return high;
+  }
+
+  #insert(at: number, from: number, to: number): void {
+    if (at === this.#from.length) {
+      this.#from.push(from);
+      this.#to.push(to);
+    } else {
+      this.#from.splice(at, 0, from);
+      this.#to.splice(at, 0, to);
+    }
+  }
+
+  #delete(start: number, end: number): void {
+    let first = start;
+    if (start === this.#head) {
+      this.#head = end;
+      // Moved only when half of the room is free: constant time for each range.
+      if (this.#head * 2 <= this.#from.length) return;
+      first = 0;
+      this.#head = 0;
+    }
+    this.#from.splice(first, end - first);
+    this.#to.splice(first, end - first);
+  }
+}
