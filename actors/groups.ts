@@ -166,7 +166,8 @@ class Groups implements Engine<SupervisorContext> {
     this.#groupOf.delete(id);
     group.size -= 1;
     this.#withRoom.add(group);
-    if (group.size > 0) return;
+    // One that ends with all the others says so itself.
+    if (group.size > 0 || this.#stopping) return;
     this.#withRoom.delete(group);
     this.#supervision.take({ type: 'child.stop', id: group.id });
   }

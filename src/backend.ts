@@ -4,7 +4,11 @@ import type { Environment } from './model/clock.js';
 /*
  * The contract between signalbox and a broker. A backend moves messages and decides nothing: no retry, no policy, no
  * user code. What it must do is a case of the conformance suite (`signalbox/testing`); what it cannot do it refuses with
- * an UnsupportedError and says in `capabilities`. Sinks never throw, and are called from the backend's own turn.
+ * an UnsupportedError and says in `capabilities`.
+ *
+ * Sinks never throw. One may be told before the call that took it has resolved. At the end of the session they stay
+ * silent: `closed` tells. While the broker takes no publishes (`blocked`), `publish`, `Ownership.bind`, `Ownership.save`
+ * and `Delivery.reject` may wait, and nobody is granted; everything else goes on.
  */
 
 /** A kind of broker. */
@@ -45,9 +49,10 @@ export interface Session {
 
   /**
    * Resolves once the broker has taken responsibility: every durable queue that matches has the message. A message that
-   * matches none is dropped, and resolves. A retryable rejection leaves the outcome unknown; any other says that nothing
-   * was taken, except a QueueFullError: other queues may have it. In the order of the calls. With a fence: FencedError
-   * once the ownership has ended.
+   * matches none is dropped, and resolves. Sent in the order of the calls, with no retry inside. A SessionLostError leaves
+   * the outcome unknown; any other error says that nothing was taken, except a QueueFullError: other queues may have it.
+   * With a fence, about which the caller has asked `valid()` in the same turn: FencedError once the ownership has ended.
+   * The backend writes what receivers need of the fence; what `envelope.fence` holds is ignored.
    */
   publish(envelope: Envelope, fence?: Ownership): Promise<void>;
 
@@ -55,13 +60,16 @@ export interface Session {
   listen(sink: TransientSink): Promise<TransientQueue>;
 
   /**
-   * Creates a durable queue without bindings, or finds the one of that name; resolves with the id of this queue's life
-   * (deleted and created again is another). Other settings: QueueSettingsError that names each difference.
+   * Creates a durable queue without bindings, or finds the one of that name. Other settings: QueueSettingsError that names
+   * the differences that the broker tells, at least one.
    */
-  declareQueue(spec: QueueSpec): Promise<string>;
-  /** The id of a queue's present life, undefined if there is none. Creates nothing. */
-  findQueue(name: string): Promise<string | undefined>;
-  /** Resolves when it is gone, with what it held. QueueInUseError if it has consumers and `whileInUse` is false. */
+  declareQueue(spec: QueueSpec): Promise<void>;
+  /** Whether there is such a queue, with all its parts. Creates nothing. */
+  findQueue(name: string): Promise<boolean>;
+  /**
+   * Resolves when it is gone, with what it held, dead letters included. QueueInUseError if anybody consumes it, or stands
+   * by where the broker knows of that, and `whileInUse` is false.
+   */
   deleteQueue(name: string, options: { whileInUse: boolean }): Promise<void>;
   queues(): Promise<QueueStatus[]>;
 
@@ -79,7 +87,10 @@ export interface Session {
 
   /** The dead letters of a queue, oldest first. Ends with those that were there at the start. */
   deadLetters(queue: string): AsyncIterable<DeadLetter>;
-  /** Puts letters at the tail of their own queue: same id, attempt 1, flagged. Resolves with how many. */
+  /**
+   * Puts letters at the tail of their own queue: same id, attempt 1, flagged. Also letters that a `deadLetters()` of this
+   * session holds. Resolves with how many.
+   */
   redrive(queue: string, ids: readonly string[] | undefined): Promise<number>;
   dropDeadLetters(queue: string, ids: readonly string[] | undefined): Promise<number>;
 
@@ -104,7 +115,7 @@ export interface Capabilities {
 export interface TransientSink {
   /** Once for each message, however many bindings match, in each producer's order. */
   message(envelope: Envelope): void;
-  /** Messages were left out because this side did not keep up; how many, if the broker knows. */
+  /** Messages were left out because this side did not keep up; how many, if the broker knows. Not every broker tells. */
   missed(count: number | undefined): void;
 }
 
@@ -144,25 +155,40 @@ export interface QueueStatus {
 export interface ClaimSink {
   /** This session owns the queue from now on. */
   granted(ownership: Ownership): void;
-  /** Another master owns it, and its bindings are in place. */
-  standby(): void;
-  /** The ownership has ended though the claim stands: a higher epoch exists, or asking had no answer. */
+  /** Another master owns it, and its bindings are in place. Told again for each new owner, and after `fenced`. */
+  standby(holder: Holder): void;
+  /**
+   * The ownership has ended though the claim stands: a higher epoch exists, or asking had no answer. `valid()` is false
+   * and its consumer has ended without a word; `granted` or `standby` follows.
+   */
   fenced(reason: Error): void;
-  /** The queue is gone, and the claim with it. */
+  /** The queue is gone, and the claim with it. Its consumer ends without a word. */
   lost(reason: Error): void;
 }
 
+/** Who owns a queue. */
+export interface Holder {
+  readonly owner: string;
+  readonly epoch: number;
+  readonly queueId: string;
+}
+
 export interface Claim {
-  /** Ends the claim, and the ownership without a clean hand-over if it is held. Resolves when another may be granted. */
+  /**
+   * Ends the claim, and the ownership without a clean hand-over if it is held. Resolves when another may be granted.
+   * Without effect after `release`.
+   */
   withdraw(): Promise<void>;
 }
 
 /** The right to consume a queue and to change its record. Ends with its session. */
 export interface Ownership {
   readonly queue: string;
+  /** Names this life of the queue: deleted and created again, or its record lost, is another. */
+  readonly queueId: string;
   /** Grows at each change of owner. */
   readonly epoch: number;
-  /** What the last successful `save` kept, by whichever owner. */
+  /** As found at the grant: what the last successful `save` kept, by whichever owner. */
   readonly checkpoint: Uint8Array | undefined;
   /**
    * Whether this side may act now; costs less than a microsecond, and is asked before every dispatch, settle, save and
@@ -171,11 +197,20 @@ export interface Ownership {
   valid(): boolean;
   /** Asks at once. Resolves when valid again under the same epoch; rejects with a FencedError when it has ended. */
   revalidate(): Promise<void>;
-  /** Makes the queue's bindings these: new ones are added before old ones are removed. */
+  /**
+   * Makes the queue's bindings these: new ones are added before old ones are removed. What the queue holds stays in it,
+   * also under a pattern that is removed; a new pattern brings nothing that was published before the call.
+   */
   bind(patterns: readonly string[]): Promise<void>;
-  /** Resolves once the checkpoint is proven to be what a successor gets; only then are `settled` acked. */
+  /**
+   * Resolves once the checkpoint is proven to be what a successor gets; only then are `settled` acked. The caller has asked
+   * `valid()` in the same turn.
+   */
   save(checkpoint: Uint8Array, settled: readonly Delivery[]): Promise<void>;
-  /** Clean hand-over, after the consumer was closed: the successor flags only what a handler had begun. */
+  /**
+   * Clean hand-over, after the consumer was closed: the successor flags only what a handler had begun. Ends the claim too.
+   * Never waits for a blocked broker: then the successor flags what the broker flags.
+   */
   release(): Promise<void>;
 }
 
@@ -186,7 +221,10 @@ export interface ConsumeOptions {
 
 export interface ConsumerSink {
   delivery(delivery: Delivery): void;
-  /** No more deliveries will come though the session lives: the queue is gone, or the broker ended the consumer. */
+  /**
+   * No more deliveries will come though the session lives; `retryable` says whether consuming again may succeed. Not
+   * called for an exclusive queue that is deleted (its claim is told), nor after `fenced` or `close`.
+   */
   lost(reason: Error): void;
 }
 
@@ -195,7 +233,10 @@ export interface Consumer {
   close(): Promise<void>;
 }
 
-/** One attempt to hand over a message. Settling is refused in silence once the ownership or the session has ended. */
+/**
+ * One attempt to hand over a message. Settling is refused in silence once the ownership or the session has ended; while it
+ * has only lapsed, the caller keeps the settlement, since it asks `valid()` before each.
+ */
 export interface Delivery {
   readonly envelope: Envelope;
   /** A handler may have been called with it before. */
@@ -205,11 +246,12 @@ export interface Delivery {
   /** Puts a letter back: 0, or how often it was redriven. Duplicates are recognised by id and redrive number. */
   readonly redrives: number;
   /**
-   * Notes that a handler call begins; called before each. If it returns a promise, the call waits for it: the note must
-   * survive a crash of this process.
+   * Notes that a handler call begins, the `attempt`th over all masters; called before each. If it returns a promise, the
+   * call waits for it: the note must survive a crash of this process. While the broker takes no publishes it returns
+   * undefined: the attempt is then a lower bound.
    */
-  begin(): Promise<void> | undefined;
-  /** The call that has begun was cut off by a proper stop: it does not count as an attempt. */
+  begin(attempt: number): Promise<void> | undefined;
+  /** The call that has begun was cut off by a proper stop: it does not count as an attempt. Kept with the release. */
   cutOff(): void;
   ack(): void;
   /** Moves it to the dead letters. A rejection leaves it unsettled. */

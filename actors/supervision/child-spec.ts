@@ -1,4 +1,4 @@
-import type { AnyActorLogic, InputFrom } from 'xstate';
+import type { AnyActorLogic, InputFrom, NonReducibleUnknown } from 'xstate';
 import { OptionError } from '../../src/model/errors.js';
 import { TIMER_MAX_MS } from './alarms.js';
 
@@ -20,13 +20,18 @@ export function isRestarted(policy: RestartPolicy, crashed: boolean): boolean {
   return policy === 'always' || (policy === 'on-crash' && crashed);
 }
 
+/** What the logic wants; of logic that is not known, anything. */
+type InputOf<TLogic extends AnyActorLogic> = 0 extends 1 & InputFrom<TLogic>
+  ? NonReducibleUnknown
+  : InputFrom<TLogic>;
+
 /** A child as its supervisor is told of it. */
 export interface ChildSpec<TLogic extends AnyActorLogic = AnyActorLogic> {
   /** Unique in its supervisor; also the actor's `id`. */
   readonly id: string;
   readonly logic: TLogic;
   /** A value, or a function called for each incarnation (so an input that is a function itself needs one around it). */
-  readonly input?: InputFrom<TLogic> | ((incarnation: IncarnationInfo) => InputFrom<TLogic>);
+  readonly input?: InputOf<TLogic> | ((incarnation: IncarnationInfo) => InputOf<TLogic>);
   /** Default `always`. */
   readonly restart?: RestartPolicy;
   /** From the request to stop until it is stopped by force; 0: at once. Default 5,000; of a supervisor `Infinity`. */

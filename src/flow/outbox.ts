@@ -186,7 +186,7 @@ export class Outbox {
       payload: draft.payload,
       origin: { producer: this.#options.incarnation, sequence, open: this.#numbers.ranges() },
       resent: entry.sendings > 0,
-      fence: fence && { queue: fence.queue, epoch: fence.epoch },
+      fence: undefined,
     };
     entry.state = 'sent';
     entry.over = session;

@@ -177,7 +177,7 @@ export class Pump implements Task {
       this.#scheduled = false;
       return false;
     }
-    const noted = task.delivery.begin();
+    const noted = task.delivery.begin(task.attempt);
     if (noted) void this.#beginNoted(task, noted);
     else this.#call(task);
     return true;

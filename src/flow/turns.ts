@@ -16,43 +16,30 @@ const STEPS_BETWEEN_LOOKS = 32;
 export class Turns {
   #tasks: Task[] = [];
   #scheduled = false;
-  #turnedAt: number;
 
-  constructor(readonly clock: Clock) {
-    this.#turnedAt = clock.now();
-  }
+  constructor(readonly clock: Clock) {}
 
   /** A task that is already waiting must not be scheduled again. */
   schedule(task: Task): void {
     this.#tasks.push(task);
     if (this.#scheduled) return;
     this.#scheduled = true;
-    if (this.clock.now() - this.#turnedAt < TURN_MS) queueMicrotask(this.#run);
-    else setImmediate(this.#turn);
+    queueMicrotask(this.#run);
   }
 
-  readonly #turn = (): void => {
-    this.#turnedAt = this.clock.now();
-    this.#run();
-  };
-
   readonly #run = (): void => {
+    const began = this.clock.now();
     let steps = 0;
-    let tasks = this.#tasks;
-    this.#tasks = [];
-    for (let at = 0; tasks.length > 0; at++) {
-      if (at === tasks.length) {
-        at = 0;
-        tasks = this.#tasks;
-        this.#tasks = [];
-        if (tasks.length === 0) break;
-      }
-      const task = tasks[at]!;
-      if (task.run()) this.#tasks.push(task);
-      if (++steps % STEPS_BETWEEN_LOOKS === 0 && this.clock.now() - this.#turnedAt >= TURN_MS) {
-        this.#tasks = [...tasks.slice(at + 1), ...this.#tasks];
-        setImmediate(this.#turn);
-        return;
+    while (this.#tasks.length > 0) {
+      const tasks = this.#tasks;
+      this.#tasks = [];
+      for (let at = 0; at < tasks.length; at++) {
+        if (tasks[at]!.run()) this.#tasks.push(tasks[at]!);
+        if (++steps % STEPS_BETWEEN_LOOKS === 0 && this.clock.now() - began >= TURN_MS) {
+          this.#tasks = [...tasks.slice(at + 1), ...this.#tasks];
+          setImmediate(this.#run);
+          return;
+        }
       }
     }
     this.#scheduled = false;

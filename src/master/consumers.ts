@@ -37,7 +37,9 @@ class Consumer implements ConsumerHandle {
   readonly statuses: Statuses<ConsumerStatus>;
   readonly ended = new Deferred<void>();
   pump!: Pump;
-  /** Of the queue's life that it declared: another one is not its queue. */
+  /** It has declared its queue: from then on the queue is looked for, not created. */
+  declared = false;
+  /** The queue's life that it has known: another one is not its queue. */
   queueId: string | undefined;
   claim: Promise<Claim> | undefined;
   ownership: Ownership | undefined;
@@ -218,14 +220,13 @@ export class Consumers {
     const { session } = this.#context.link;
     if (!session) return { type: 'session.lost' };
     try {
-      if (consumer.queueId === undefined) {
-        consumer.queueId = await session.declareQueue(consumer.plan.spec);
+      if (!consumer.declared) {
+        await session.declareQueue(consumer.plan.spec);
+        consumer.declared = true;
         return { type: 'done' };
       }
-      if ((await session.findQueue(consumer.queue)) === consumer.queueId) return { type: 'done' };
-      consumer.error = new QueueDeletedError(
-        `Queue "${consumer.queue}" was deleted while this master was away; what it held is gone.`,
-      );
+      if (await session.findQueue(consumer.queue)) return { type: 'done' };
+      consumer.error = deletedMeanwhile(consumer.queue);
       return { type: 'queue.lost' };
     } catch (thrown) {
       if (thrown instanceof SessionLostError || this.#context.link.session !== session)
@@ -251,9 +252,12 @@ export class Consumers {
     if (session) {
       const claim = (consumer.claim = session.claim(consumer.queue, {
         granted: (ownership) => {
-          if (stands) void this.#granted(consumer, session, ownership, say);
+          if (stands && this.#isItsQueue(consumer, ownership.queueId, say))
+            void this.#granted(consumer, session, ownership, say);
         },
-        standby: () => say({ type: 'claim.standby' }),
+        standby: ({ queueId }) => {
+          if (stands && this.#isItsQueue(consumer, queueId, say)) say({ type: 'claim.standby' });
+        },
         fenced: (reason) => {
           if (!stands) return;
           consumer.ownership = undefined;
@@ -274,6 +278,15 @@ export class Consumers {
       stands = false;
       offDown();
     };
+  }
+
+  /** A queue that was deleted and created again is not taken for the one that was lost. */
+  #isItsQueue(consumer: Consumer, queueId: string, say: Tell): boolean {
+    consumer.queueId ??= queueId;
+    if (consumer.queueId === queueId) return true;
+    consumer.error = deletedMeanwhile(consumer.queue);
+    say({ type: 'queue.lost' });
+    return false;
   }
 
   async #granted(consumer: Consumer, session: Session, ownership: Ownership, say: Tell): Promise<void> {
@@ -360,10 +373,17 @@ export class Consumers {
     const reason = consumer.error ?? new QueueDeletedError(`Queue "${consumer.queue}" was deleted.`);
     this.#context.events.emit('lost', { queue: consumer.queue, reason });
     await this.#retreat(consumer);
+    consumer.declared = false;
     consumer.queueId = undefined;
   }
 
   #withDrainDeadline<T>(run: (deadline: Promise<void>) => Promise<T>): Promise<T> {
     return withDeadline(this.#context.clock, this.#context.limits.drainTimeoutMs, run);
   }
+}
+
+function deletedMeanwhile(queue: string): QueueDeletedError {
+  return new QueueDeletedError(
+    `Queue "${queue}" was deleted while this master was away; what it held is gone.`,
+  );
 }

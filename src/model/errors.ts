@@ -94,10 +94,10 @@ export class QueueFullError extends SignalboxError {
   readonly scope = 'message';
   override readonly retryable = true;
 
+  /** `queues` is empty where the broker does not tell which. */
   constructor(readonly queues: readonly string[]) {
-    super(
-      `Queue ${queues.map((name) => `"${name}"`).join(', ')} is full. Other queues may have taken the message; retry later.`,
-    );
+    const names = queues.length > 0 ? `Queue ${queues.map((name) => `"${name}"`).join(', ')}` : 'A queue';
+    super(`${names} is full. Other queues may have taken the message; retry later.`);
   }
 }
 
@@ -118,6 +118,12 @@ export class ConnectError extends SignalboxError {
   readonly code = 'ERR_CONNECT';
   readonly scope = 'session';
   override readonly retryable = true;
+}
+
+/** The broker refuses this user, password, vhost or permission: another attempt would be refused as well. */
+export class AccessError extends SignalboxError {
+  readonly code = 'ERR_ACCESS';
+  readonly scope = 'session';
 }
 
 /** The session ended while the call was under way: its outcome is unknown. */

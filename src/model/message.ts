@@ -30,7 +30,10 @@ export interface Envelope {
   readonly origin: Origin | undefined;
   /** A copy that the producer sent again because it does not know what became of the first. */
   readonly resent: boolean;
-  /** Published under the fence of this queue's owner. */
+  /**
+   * As received: published under the fence of this queue's owner, where receivers have to refuse a former one. Undefined
+   * in every delivery after the broker's first, and in a letter that was put back.
+   */
   readonly fence: { readonly queue: string; readonly epoch: number } | undefined;
 }
 

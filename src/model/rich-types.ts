@@ -29,16 +29,22 @@ export interface RichType {
 type Tag = RichType['tag'];
 type None = RichType['none'];
 
-const PLAIN: RichType = { tag: '', none: '' };
-const LEAVES = new Map<string, RichType>();
-for (const tag of ['', 'D', 'N', 'B', 'Z'] as const) {
-  for (const none of ['', '?', 'u', 'n', 'p', 'm', 'i'] as const) LEAVES.set(tag + none, { tag, none });
+// One object for each leaf, so that equal leaves are the same.
+const LEAVES = new Map<Tag, Map<None, RichType>>();
+
+function leaf(tag: Tag, none: None): RichType {
+  let leaves = LEAVES.get(tag);
+  if (leaves === undefined) LEAVES.set(tag, (leaves = new Map()));
+  let type = leaves.get(none);
+  if (type === undefined) leaves.set(none, (type = { tag, none }));
+  return type;
 }
 
-/** A type without anything inside: one object for each, so that equal leaves are the same. */
-function leaf(tag: Tag, none: None): RichType {
-  return LEAVES.get(tag + none) ?? { tag, none };
-}
+const PLAIN = leaf('', '');
+const NULL = leaf('', '?');
+const UNDEFINED = leaf('', 'u');
+const BIGINT = leaf('N', '');
+const NEGATIVE_ZERO = leaf('Z', '');
 
 function compound(
   tag: Tag,
@@ -101,38 +107,47 @@ export function typeOf(value: unknown): RichType | undefined {
 }
 
 function isPlain(type: RichType): boolean {
-  return type.tag === '' && (type.none === '' || type.none === '?');
+  return type === PLAIN || type === NULL;
 }
 
 function inspect(value: unknown): RichType {
-  const none = noneOf(value);
-  if (none !== '') return leaf('', none);
+  switch (typeof value) {
+    case 'number':
+      if (value === 0) return Object.is(value, -0) ? NEGATIVE_ZERO : PLAIN;
+      return Number.isFinite(value) ? PLAIN : leaf('', noneOf(value));
+    case 'undefined':
+      return UNDEFINED;
+    case 'bigint':
+      return BIGINT;
+    case 'object':
+      return value === null ? NULL : inspectObject(value);
+    default:
+      return PLAIN;
+  }
+}
+
+function inspectObject(value: object): RichType {
   const tag = tagOf(value);
   switch (tag) {
-    case '':
-      return Object.is(value, -0) ? leaf('Z', '') : PLAIN;
     case '{':
-      return inspectFields(tag, Object.entries(value as object));
+      return inspectFields(tag, value as Record<string, unknown>);
     case '[':
       return inspectItems(tag, value as unknown[]);
     case 'S':
       return inspectItems(tag, [...(value as Set<unknown>)]);
     case 'M': {
       const map = value as Map<unknown, unknown>;
-      return inspectFields(tag, [
-        ['k', [...map.keys()]],
-        ['v', [...map.values()]],
-      ]);
+      return inspectFields(tag, { k: [...map.keys()], v: [...map.values()] });
     }
     default:
-      return leaf(tag, '');
+      return leaf(noneOf(value) === '' ? tag : '', noneOf(value));
   }
 }
 
-function inspectFields(tag: Tag, entries: readonly (readonly [string, unknown])[]): RichType {
+function inspectFields(tag: Tag, record: Readonly<Record<string, unknown>>): RichType {
   let fields: Map<string, RichType> | undefined;
-  for (const [key, value] of entries) {
-    const type = inspect(value);
+  for (const key of Object.keys(record)) {
+    const type = inspect(record[key]);
     if (!isPlain(type)) (fields ??= new Map<string, RichType>()).set(key, type);
   }
   return fields === undefined && tag === '{' ? PLAIN : compound(tag, '', fields);
@@ -166,7 +181,7 @@ function commonOf(types: readonly RichType[]): RichType | undefined {
   }
   if (tags.size > 2 || nones.size > 3 || (eaches.length > 0 && lists.size > 0)) return undefined;
   const tag = [...tags].find((each) => each !== '') ?? '';
-  const none = [...nones].find((each) => each !== '' && each !== '?') ?? (types.some(isNull) ? '?' : '');
+  const none = [...nones].find((each) => each !== '' && each !== '?') ?? (types.some(mayBeNull) ? '?' : '');
   if (eaches.length > 0) {
     const each = commonOf(eaches);
     return each && compound(tag, none, each);
@@ -182,7 +197,7 @@ function commonOf(types: readonly RichType[]): RichType | undefined {
   return compound(tag, none, fields);
 }
 
-function isNull(type: RichType): boolean {
+function mayBeNull(type: RichType): boolean {
   return type.none === '?';
 }
 
@@ -221,8 +236,10 @@ function fitsAt(key: string, item: unknown, type: RichType): boolean {
 /** Whether a value of this type holds something that a handler could change, frozen or not. */
 export function isMutable(type: RichType | undefined): boolean {
   if (type === undefined) return false;
-  if ('DBSM'.includes(type.tag || ' ') || type.none === 'i') return true;
-  return isMutable(type.each) || [...(type.fields?.values() ?? [])].some(isMutable);
+  const { tag, none, fields, each } = type;
+  if (tag === 'D' || tag === 'B' || tag === 'S' || tag === 'M' || none === 'i') return true;
+  if (fields !== undefined) for (const field of fields.values()) if (isMutable(field)) return true;
+  return isMutable(each);
 }
 
 /** The value as JSON can hold it. */

@@ -1,13 +1,11 @@
 import { TopicTrie } from './topic-trie.js';
-import { parsePattern, type Pattern, type TopicInput } from './topic.js';
+import { parsePattern, type TopicInput } from './topic.js';
 
 /**
  * A set of pairs (normal form of a pattern, value) that finds the values for a topic. Values are the same when a Set says so.
  * Memory is given back as pairs are removed.
  */
 export class TopicIndex<T> {
-  /** Patterns without wildcards, which one look finds as a whole. */
-  readonly #exact = new Map<string, Held<T>>();
   readonly #trie = new TopicTrie<Held<T>>();
   #size = 0;
 
@@ -24,11 +22,11 @@ export class TopicIndex<T> {
   /** Adds the pair; false if it was there. Throws PatternError. */
   add(pattern: TopicInput, value: T): boolean {
     const parsed = parsePattern(pattern);
-    const held = this.#get(parsed);
+    const held = this.#trie.get(parsed);
     if (holds(held, value)) return false;
     if (held instanceof Several) held.add(value);
-    else if (held !== undefined) this.#set(parsed, new Several<T>([held, value]));
-    else this.#set(parsed, value === undefined ? new Several<T>([value]) : value);
+    else if (held !== undefined) this.#trie.set(parsed, new Several<T>([held, value]));
+    else this.#trie.set(parsed, value === undefined ? new Several<T>([value]) : value);
     this.#size += 1;
     return true;
   }
@@ -36,10 +34,10 @@ export class TopicIndex<T> {
   /** Removes the pair; false if it was not there. Throws PatternError. */
   remove(pattern: TopicInput, value: T): boolean {
     const parsed = parsePattern(pattern);
-    const held = this.#get(parsed);
+    const held = this.#trie.get(parsed);
     if (!holds(held, value)) return false;
     if (held instanceof Several) held.delete(value);
-    if (!(held instanceof Several) || held.size === 0) this.#delete(parsed);
+    if (!(held instanceof Several) || held.size === 0) this.#trie.delete(parsed);
     this.#size -= 1;
     return true;
   }
@@ -49,26 +47,8 @@ export class TopicIndex<T> {
    * `parseTopic` gives it; this is not checked.
    */
   match(topic: string): T[] {
-    const found: Held<T>[] = [];
-    if (this.#trie.size > 0) this.#trie.match(topic, found);
-    return distinct(found);
+    return distinct(this.#trie.match(topic));
   }
-
-  #get(pattern: Pattern): Held<T> | undefined {
-    return this.#trie.get(pattern);
-  }
-
-  #set(pattern: Pattern, held: Held<T>): void {
-    this.#trie.set(pattern, held);
-  }
-
-  #delete(pattern: Pattern): void {
-    this.#trie.delete(pattern);
-  }
-}
-
-function isExact({ segments }: Pattern): boolean {
-  return !segments.includes('*') && !segments.includes('#');
 }
 
 /** The values of one pattern. Most have one, which is held as it is, unless it is undefined. */

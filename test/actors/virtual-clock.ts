@@ -55,7 +55,7 @@ export class VirtualClock implements Clock {
     const last = this.#heap.pop()!;
     if (this.#heap.length === 0) return;
     this.#heap[0] = last;
-    for (let at = 0; ; ) {
+    for (let at = 0; ;) {
       const [left, right] = [2 * at + 1, 2 * at + 2];
       const first = right < this.#heap.length && this.#isBefore(right, left) ? right : left;
       if (first >= this.#heap.length || !this.#isBefore(first, at)) return;

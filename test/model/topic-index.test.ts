@@ -236,8 +236,7 @@ describe('TopicTrie', () => {
           expect(trie.get(parsed)).toBe(model.get(parsed.pattern));
         }
         for (const text of topics) {
-          const found: number[] = [];
-          trie.match(text, found);
+          const found = trie.match(text);
           const expected = [...model].filter(([candidate]) => matches(candidate.split('.'), text.split('.')));
           expect(found.toSorted()).toEqual(expected.map(([, number]) => number).toSorted());
         }

@@ -1,4 +1,4 @@
-import type { LetterDetails, QueueSpec, QueueStatus } from '../../backend.js';
+import type { Holder, LetterDetails, QueueSpec, QueueStatus } from '../../backend.js';
 import type { Envelope } from '../../model/message.js';
 import type { Clock, Timer } from '../../model/clock.js';
 import { FencedError, QueueDeletedError } from '../../model/errors.js';
@@ -38,7 +38,7 @@ export interface Taker {
 export interface Claimant {
   readonly master: string;
   granted(epoch: number): void;
-  standby(): void;
+  standby(holder: Holder): void;
   fenced(reason: Error): void;
   lost(reason: Error): void;
 }
@@ -135,8 +135,8 @@ export class DurableQueue {
     this.dispatch();
   }
 
-  begin(entry: Entry): void {
-    entry.attempts++;
+  begin(entry: Entry, attempt: number): void {
+    entry.attempts = attempt;
     entry.begun = true;
     this.#journal.putEntry(this, entry);
   }
@@ -178,7 +178,7 @@ export class DurableQueue {
     this.standbys.push(claimant);
     this.#watchExpiry();
     if (!this.owner) this.#grantNext();
-    else if (this.#ownerHasBound) claimant.standby();
+    else if (this.#ownerHasBound) claimant.standby(this.#holder(this.owner));
   }
 
   /** Ends a claim of whatever state; the next in line is granted. */
@@ -195,9 +195,10 @@ export class DurableQueue {
   /** The owner's binding set is in place: standbys may rely on it. */
   bound(): void {
     this.#journal.putQueue(this);
-    if (this.#ownerHasBound) return;
+    if (this.#ownerHasBound || !this.owner) return;
     this.#ownerHasBound = true;
-    for (const claimant of [...this.standbys]) claimant.standby();
+    const holder = this.#holder(this.owner);
+    for (const claimant of [...this.standbys]) claimant.standby(holder);
   }
 
   save(checkpoint: Uint8Array): void {
@@ -231,6 +232,10 @@ export class DurableQueue {
       state: this.takers.length > 0 ? 'active' : this.owner || this.standbys.length > 0 ? 'standby' : 'idle',
       oldestAt: oldest?.envelope.time,
     };
+  }
+
+  #holder({ master }: Claimant): Holder {
+    return { owner: master, epoch: this.epoch, queueId: this.id };
   }
 
   #grantNext(): void {

@@ -1,4 +1,4 @@
-import type { Claim, ClaimSink, Delivery, Ownership } from '../../backend.js';
+import type { Claim, ClaimSink, Delivery, Holder, Ownership } from '../../backend.js';
 import { FencedError } from '../../model/errors.js';
 import { fencedBy, type Claimant, type DurableQueue } from './durable-queue.js';
 import type { Hub } from './hub.js';
@@ -40,8 +40,8 @@ export class HubClaim implements Claim, Claimant {
     });
   }
 
-  standby(): void {
-    this.sink.standby();
+  standby(holder: Holder): void {
+    this.sink.standby(holder);
   }
 
   fenced(reason: Error): void {
@@ -72,6 +72,10 @@ export class HubOwnership implements Ownership {
     readonly epoch: number,
   ) {
     this.checkpoint = claim.queue.checkpoint;
+  }
+
+  get queueId(): string {
+    return this.claim.queue.id;
   }
 
   get queue(): string {

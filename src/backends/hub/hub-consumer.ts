@@ -39,7 +39,8 @@ export class HubConsumer implements Consumer, Taker {
   lost(reason: Error): void {
     this.held.clear();
     this.ended();
-    this.sink.lost(reason);
+    // Of an exclusive queue the claim is told.
+    if (!this.ownership) this.sink.lost(reason);
   }
 
   async close(): Promise<void> {
@@ -75,8 +76,8 @@ export class HubDelivery implements Delivery {
     this.redrives = entry.redrives;
   }
 
-  begin(): Promise<void> | undefined {
-    if (this.#consumer.holds(this.#entry)) this.#consumer.queue.begin(this.#entry);
+  begin(attempt: number): Promise<void> | undefined {
+    if (this.#consumer.holds(this.#entry)) this.#consumer.queue.begin(this.#entry, attempt);
     return undefined;
   }
 

@@ -68,16 +68,15 @@ export class HubSession implements Session {
     return queue;
   }
 
-  async declareQueue(spec: QueueSpec): Promise<string> {
+  async declareQueue(spec: QueueSpec): Promise<void> {
     this.#check();
-    const queue = this.#hub.declare(spec);
+    this.#hub.declare(spec);
     await this.#confirmed();
-    return queue.id;
   }
 
-  async findQueue(name: string): Promise<string | undefined> {
+  async findQueue(name: string): Promise<boolean> {
     this.#check();
-    return this.#hub.queues.get(name)?.id;
+    return this.#hub.queues.has(name);
   }
 
   async deleteQueue(name: string, options: { whileInUse: boolean }): Promise<void> {
@@ -122,8 +121,7 @@ export class HubSession implements Session {
     this.#check();
     const queue = this.#hub.queue(name);
     const letters = queue.takeLetters(ids);
-    for (const letter of letters)
-      this.#hub.append(queue, { ...letter.envelope, fence: undefined }, letter.redrives + 1);
+    for (const letter of letters) this.#hub.append(queue, letter.envelope, letter.redrives + 1);
     await this.#confirmed();
     return letters.length;
   }

@@ -1,13 +1,12 @@
 import type { Backend, ConnectOptions, Session } from '../../backend.js';
-import type { Environment } from '../../model/clock.js';
 import { MasterNameTakenError } from '../../model/errors.js';
 import { Hub } from '../hub/hub.js';
 import { HubSession } from '../hub/hub-session.js';
 import { noJournal } from '../hub/journal.js';
 
 const CONFIRMED = Promise.resolve();
-/** A chain of confirmed publishes would keep timers and sockets waiting for longer than this. */
-const TURN_MS = 10;
+/** After so many confirms the event loop turns: a chain of publishes would keep timers, sockets and handlers waiting. */
+const CONFIRMS_IN_A_TURN = 256;
 
 /**
  * The hub inside this process: the reference of what a backend does, and a test double for users. What is durable lives
@@ -26,24 +25,25 @@ export function memoryBackend(name = 'memory:'): Backend {
         throw new MasterNameTakenError(
           `A living master of namespace "${options.namespace}" is named "${options.master}". Pick another name.`,
         );
-      return new HubSession(hub, options.master, options.incarnation, confirmations(options.environment));
+      return new HubSession(hub, options.master, options.incarnation, confirmations());
     },
   };
 }
 
 /** Confirms at once, but now and then only after the event loop has turned. */
-function confirmations({ clock }: Environment): () => Promise<void> {
-  let calls = 0;
-  let turnedAt = clock.now();
+function confirmations(): () => Promise<void> {
+  let confirms = 0;
+  let turn: Promise<void> | undefined;
   return () => {
-    if ((++calls & 63) !== 0) return CONFIRMED;
-    if (clock.now() - turnedAt < TURN_MS) return CONFIRMED;
-    return new Promise((resolve) =>
+    if (++confirms < CONFIRMS_IN_A_TURN) return CONFIRMED;
+    turn ??= new Promise((resolve) =>
       setImmediate(() => {
-        turnedAt = clock.now();
+        confirms = 0;
+        turn = undefined;
         resolve();
       }),
     );
+    return turn;
   };
 }
 
