@@ -12,6 +12,7 @@ export default defineConfig(
     rules: {
       // A lost promise is a lost error: the reason this linter is here.
       '@typescript-eslint/no-floating-promises': 'error',
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
       '@typescript-eslint/no-misused-promises': 'error',
       // Indexes are checked by noUncheckedIndexedAccess; `!` says that the line above has looked.
       '@typescript-eslint/no-non-null-assertion': 'off',

@@ -9,6 +9,7 @@ import type {
   SupervisorEvent,
   SupervisorSnapshot,
 } from './supervision/protocol.js';
+import { idOf } from './supervision/request.js';
 import { check, checkOptions, type RestartOptions } from './supervision/settings.js';
 import { Supervision } from './supervision/supervision.js';
 import { createSupervisor, type SupervisorLogic } from './supervisor.js';
@@ -41,7 +42,7 @@ interface Group {
   size: number;
 }
 
-/** Groups tell it of their children while it works or at any other time; it looks into that in its turn. */
+/** Groups tell of their children while it works and at any other time; it looks into that in its turn. */
 type OwnEvent = { type: 'groups.heard' };
 
 class Groups implements Engine<SupervisorContext> {
@@ -111,19 +112,14 @@ class Groups implements Engine<SupervisorContext> {
   }
 
   #start(child: ChildSpec): void {
-    let id = '';
+    const id = idOf(child);
     try {
-      ({ id } = checkSpec(child, 'never'));
+      checkSpec(child, 'never');
     } catch (error) {
-      return this.#refuse(
-        'child.start',
-        typeof child?.id === 'string' ? child.id : id,
-        'invalid',
-        toError(error),
-      );
+      return this.#refuse('child.start', id, 'invalid', toError(error));
     }
     if (this.#stopping) return this.#refuse('child.start', id, 'stopping');
-    // The group that knows the id already refuses the child itself.
+    // A group that knows the id already refuses the child itself.
     (this.#groupOf.get(id) ?? this.#admit(id)).ref.send({ type: 'child.start', child });
   }
 

@@ -1,4 +1,4 @@
-import { assign, enqueueActions, sendTo, setup, type AnyActorLogic } from 'xstate';
+import { assign, enqueueActions, setup, type AnyActorLogic } from 'xstate';
 import { outboxMachine } from './outbox.js';
 import { sessionMachine, type SessionNews } from './session.js';
 
@@ -43,6 +43,10 @@ export const masterMachine = setup({
         event.type === 'session.lost'
       )
         enqueue.sendTo('outbox', { type: event.type });
+    }),
+    askToStop: enqueueActions(({ context, enqueue }, child: ChildName) => {
+      if (!context.ended.includes(child))
+        enqueue.sendTo(child, { type: child === 'supervisor' ? 'stop' : 'supervisor.stop' });
     }),
     fail: assign({ failed: true }),
     noteEnd: assign({ ended: ({ context }, child: ChildName) => [...context.ended, child] }),
@@ -113,17 +117,17 @@ export const masterMachine = setup({
       },
       states: {
         children: {
-          entry: sendTo('supervisor', { type: 'stop' }),
+          entry: { type: 'askToStop', params: 'supervisor' },
           always: { guard: { type: 'hasEnded', params: 'supervisor' }, target: 'outbox' },
           after: { stepTimeout: 'outbox' },
         },
         outbox: {
-          entry: sendTo('outbox', { type: 'supervisor.stop' }),
+          entry: { type: 'askToStop', params: 'outbox' },
           always: { guard: { type: 'hasEnded', params: 'outbox' }, target: 'session' },
           after: { stepTimeout: 'session' },
         },
         session: {
-          entry: sendTo('session', { type: 'supervisor.stop' }),
+          entry: { type: 'askToStop', params: 'session' },
           always: { guard: { type: 'hasEnded', params: 'session' }, target: 'ended' },
           after: { stepTimeout: 'ended' },
         },

@@ -45,7 +45,7 @@ export const sessionMachine = setup({
   types: {
     context: {} as SessionContext,
     events: {} as SessionEvent,
-    input: {} as Record<string, never>,
+    input: {},
   },
   actors: {
     /** Connects and puts the session where the data plane finds it. Resolves with the trouble it met, if any. */

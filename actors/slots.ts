@@ -34,6 +34,6 @@ export function fillResource<Event extends EventObject, Input>(
   hold: (input: Input, tell: (event: Event) => void) => () => void,
 ): CallbackActorLogic<Event, Input> {
   return fromCallback<Event, Input>(({ input, sendBack }) =>
-    hold(input, sendBack as (event: EventObject) => void),
+    hold(input, sendBack),
   );
 }

@@ -13,7 +13,7 @@ export function createRoot<Logic extends AnyActorLogic>(
     id: options.id,
     input: options.input as unknown,
     // XState's clock is a subset of ours, with a timer of its own making.
-    clock: options.clock as never,
+    clock: options.clock,
     ...(inspect && { inspect: harmless(inspect) }),
   });
   // An error that nobody observes would end the process.

@@ -5,6 +5,18 @@ import type { SupervisorContext } from './supervision/protocol.js';
 import { checkOptions, type SupervisorOptions } from './supervision/settings.js';
 import { Supervision } from './supervision/supervision.js';
 
+export type { AutoShutdown, ChildSpec, IncarnationInfo, RestartPolicy } from './supervision/child-spec.js';
+export type {
+  ChildStatus,
+  ChildView,
+  RefusalCode,
+  SupervisorContext,
+  SupervisorEmitted,
+  SupervisorEvent,
+  SupervisorSnapshot,
+} from './supervision/protocol.js';
+export type { RestartOptions, RestartStrategy, SupervisorOptions } from './supervision/settings.js';
+
 export type SupervisorLogic = EngineLogic<SupervisorContext>;
 
 /**

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import qlobber from 'qlobber';
 import { TopicIndex } from '../src/model/topic-index.js';
 import { parseTopic } from '../src/model/topic.js';
-import type { Result } from './result.js';
+import { median, result, type Result } from './result.js';
 
 /** What both can do. */
 interface Matcher {
@@ -12,11 +12,15 @@ interface Matcher {
   match(topic: string): Iterable<number>;
 }
 
+const { Qlobber, QlobberDedup } = qlobber as Record<
+  'Qlobber' | 'QlobberDedup',
+  new (options: object) => Matcher
+>;
 const amqp = { separator: '.', wildcard_one: '*', wildcard_some: '#' };
 const makers = {
   signalbox: (): Matcher => new TopicIndex<number>(),
-  qlobber: (): Matcher => new qlobber.Qlobber(amqp) as Matcher,
-  'qlobber, each value once': (): Matcher => new qlobber.QlobberDedup(amqp) as Matcher,
+  qlobber: (): Matcher => new Qlobber(amqp),
+  'qlobber, each value once': (): Matcher => new QlobberDedup(amqp),
 };
 type Maker = keyof typeof makers;
 
@@ -119,10 +123,6 @@ function race(entrants: readonly Entrant[]): number[] {
   return times.map(median);
 }
 
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
-}
-
 /** Mean number of values for a topic; they must be the same for all. */
 function countHits(entrants: readonly Entrant[]): number {
   let hits = 0;
@@ -173,14 +173,8 @@ function measureMemory(maker: Maker): number {
 
 export async function run(): Promise<Result[]> {
   const results: Result[] = [];
-  const say = (
-    what: string,
-    value: number,
-    unit: string,
-    limit: { atLeast?: number; atMost?: number } = {},
-  ): void => {
-    const { atLeast = -Infinity, atMost = Infinity } = limit;
-    results.push({ what, value, unit, ...limit, met: value >= atLeast && value <= atMost });
+  const say = (...figure: Parameters<typeof result>): void => {
+    results.push(result(...figure));
   };
   const names = Object.keys(makers) as Maker[];
   for (const [kind, load, atLeast] of [

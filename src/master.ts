@@ -204,7 +204,7 @@ export class Master {
 
   /** Consumers drain and hand over, publishes are confirmed, the session closes. Twice is once. */
   stop(): Promise<void> {
-    this.actor.send({ type: 'stop.requested' });
+    if (!this.#done.settled) this.actor.send({ type: 'stop.requested' });
     return this.#done.promise.catch(() => {});
   }
 
@@ -262,7 +262,8 @@ export class Master {
   }
 
   #supervisor(): AnyActorRef {
-    return this.actor.getSnapshot().children.supervisor as AnyActorRef;
+    const { children } = this.actor.getSnapshot() as { children: Record<string, AnyActorRef> };
+    return children.supervisor!;
   }
 
   #session(): Session {
@@ -286,7 +287,7 @@ function checkHandler(handler: unknown): void {
 
 function checkPatterns(input: PatternInput): readonly string[] {
   const inputs: readonly TopicInput[] =
-    typeof input === 'object' && 'patterns' in input ? input.patterns : [input as TopicInput];
+    typeof input === 'object' && 'patterns' in input ? input.patterns : [input];
   if (!Array.isArray(inputs) || inputs.length === 0)
     throw new OptionError('patterns must be a list of at least one.');
   return [...new Set(inputs.map((one: TopicInput) => parsePattern(one).pattern))];

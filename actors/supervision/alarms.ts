@@ -1,5 +1,5 @@
 import type { AnyActorRef } from 'xstate';
-import { systemClock, type Clock } from '../../src/model/clock.js';
+import { systemClock, type Clock, type Timer } from '../../src/model/clock.js';
 
 /** Past this a timer of Node fires at once. */
 export const TIMER_MAX_MS = 2_147_483_647;
@@ -10,7 +10,7 @@ export type SupervisionClock = Pick<Clock, 'now' | 'setTimeout' | 'clearTimeout'
 /** A pending timer. The number tells its ring from the late ring of one that was cleared. */
 export interface Alarm {
   readonly number: number;
-  readonly timer: unknown;
+  readonly timer: Timer;
 }
 
 /** Who can have an alarm: a child, or without an id the group that restarts together. */
@@ -64,7 +64,12 @@ export class Alarms {
  * has scheduled, so 10,000 actors with one each took 11 s to end.
  */
 export function clockOf(system: AnyActorRef['system']): SupervisionClock {
-  const clock: Partial<SupervisionClock> = system._clock;
-  // XState's default clock is the real time and has no `now`.
-  return typeof clock.now === 'function' ? (clock as SupervisionClock) : systemClock;
+  const clock = system._clock as Pick<Clock, 'setTimeout' | 'clearTimeout'> & { now?: unknown };
+  if (typeof clock.now === 'function') return clock as SupervisionClock;
+  // XState's own default clock, for one, has no `now`; it is the real time.
+  return {
+    now: () => systemClock.now(),
+    setTimeout: (callback, delayMs) => clock.setTimeout(callback, delayMs),
+    clearTimeout: (timer) => clock.clearTimeout(timer),
+  };
 }

@@ -42,7 +42,7 @@ export interface ChildSpec<TLogic extends AnyActorLogic = AnyActorLogic> {
 
 /** A checked spec, defaults filled in. */
 export interface CheckedSpec extends Required<Omit<ChildSpec, 'input'>> {
-  readonly input: unknown;
+  readonly input: (incarnation: IncarnationInfo) => unknown;
   readonly supervisor: boolean;
   /** Whether it takes events and can reach a final state, so that asking it to stop makes sense. */
   readonly asked: boolean;
@@ -72,7 +72,7 @@ export function checkSpec(spec: ChildSpec, autoShutdown: AutoShutdown): CheckedS
     throw wrong('`logic` is no actor logic. Pass a machine, or what fromPromise and its like return.');
   }
   if (!POLICIES.includes(restart)) {
-    throw wrong(`\`restart\` is ${String(restart)}. Use 'always', 'on-crash' or 'never'.`);
+    throw wrong(`\`restart\` is ${restart}. Use 'always', 'on-crash' or 'never'.`);
   }
   const supervisor = isSupervisor(logic);
   const { shutdownMs = supervisor ? Infinity : DEFAULT_SHUTDOWN_MS } = spec;
@@ -89,7 +89,8 @@ export function checkSpec(spec: ChildSpec, autoShutdown: AutoShutdown): CheckedS
   // The logic of promises, callbacks, observables and transition functions has the user's function as its config; a machine has
   // an object. The former either ignore events or have no final state, so only force ends them.
   const asked = typeof logic.config !== 'function';
-  return { id, logic, input, restart, shutdownMs, significant, supervisor, asked };
+  const inputOf = typeof input === 'function' ? (input as CheckedSpec['input']) : () => input;
+  return { id, logic, input: inputOf, restart, shutdownMs, significant, supervisor, asked };
 }
 
 /** Throws an `OptionError` that names the repeated id. */

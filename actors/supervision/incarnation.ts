@@ -1,4 +1,4 @@
-import { createActor, type AnyActorRef, type AnyActorScope, type Observer } from 'xstate';
+import { createActor, type AnyActorRef, type AnyActorScope, type Observer, type Snapshot } from 'xstate';
 import { StoppedError } from '../../src/model/errors.js';
 import type { CheckedSpec, IncarnationInfo } from './child-spec.js';
 
@@ -46,11 +46,7 @@ export class Incarnation implements IncarnationInfo {
   start(): void {
     const { id, logic, input } = this.#spec;
     try {
-      const ref = createActor(logic, {
-        parent: this.#scope.self,
-        id,
-        input: typeof input === 'function' ? input(this) : input,
-      });
+      const ref = createActor(logic, { parent: this.#scope.self, id, input: input(this) });
       this.#ref = ref;
       handleErrors(ref);
       ref.start();
@@ -63,7 +59,7 @@ export class Incarnation implements IncarnationInfo {
   /** How it ended, or undefined while it is alive. Asked for instead of trusted to an event, which may be about a former incarnation. */
   outcome(): Outcome | undefined {
     if (this.#failure) return this.#failure;
-    const snapshot = this.#ref?.getSnapshot();
+    const snapshot = this.#ref?.getSnapshot() as Snapshot<unknown> | undefined;
     switch (snapshot?.status) {
       case 'done':
         return { type: 'ended', output: snapshot.output };
@@ -80,7 +76,7 @@ export class Incarnation implements IncarnationInfo {
   end(): Outcome | undefined {
     if (!this.#spec.asked) return this.#force({ type: 'ended', output: undefined });
     if (this.#spec.shutdownMs === 0) return this.kill();
-    this.#ref?.send({ type: 'supervisor.stop' });
+    if (!this.outcome()) this.#ref?.send({ type: 'supervisor.stop' });
     return this.outcome();
   }
 

@@ -1,3 +1,4 @@
+import type { ChildSpec } from './child-spec.js';
 import type { RefusalCode, SupervisorEvent } from './protocol.js';
 import type { Child } from './roster.js';
 
@@ -15,4 +16,9 @@ export function refusal(request: Request, child: Child | undefined): RefusalCode
   if (!child) return 'not-found';
   if (request === 'child.stop') return undefined;
   return child.status === 'stopped' ? undefined : 'running';
+}
+
+/** The id of what should be a spec, and may be anything. */
+export function idOf(given: ChildSpec | undefined): string {
+  return typeof given?.id === 'string' ? given.id : '';
 }

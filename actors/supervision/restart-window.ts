@@ -4,11 +4,6 @@ export interface RestartLimits {
   readonly periodMs: number;
 }
 
-export interface Backoff {
-  readonly minDelayMs: number;
-  readonly maxDelayMs: number;
-}
-
 /** The restarts of the last `periodMs`. It slides: what is older than that no longer counts. */
 export class RestartWindow {
   readonly #limits: RestartLimits;
@@ -30,15 +25,4 @@ export class RestartWindow {
   get size(): number {
     return this.#times.length;
   }
-}
-
-/** Full jitter: anything from 0 to a limit that doubles with each restart in the period, from `minDelayMs` up to `maxDelayMs`. */
-export function backoffDelay(options: {
-  backoff: Backoff | undefined;
-  restarts: number;
-  random: () => number;
-}): number {
-  const { backoff, restarts, random } = options;
-  if (!backoff) return 0;
-  return random() * Math.min(backoff.maxDelayMs, backoff.minDelayMs * 2 ** (restarts - 1));
 }

@@ -1,8 +1,9 @@
+import type { Backoff } from '../../src/model/backoff.js';
 import { systemEnvironment } from '../../src/model/clock.js';
 import { OptionError } from '../../src/model/errors.js';
 import { TIMER_MAX_MS, type SupervisionClock } from './alarms.js';
 import { checkSpecs, type AutoShutdown, type CheckedSpec, type ChildSpec } from './child-spec.js';
-import type { Backoff, RestartLimits } from './restart-window.js';
+import type { RestartLimits } from './restart-window.js';
 
 export type RestartStrategy = 'one-for-one' | 'one-for-all' | 'rest-for-one';
 

@@ -1,4 +1,5 @@
 import type { AnyActorRef } from 'xstate';
+import { delayMs } from '../../src/model/backoff.js';
 import { OptionError, RestartIntensityError, toError } from '../../src/model/errors.js';
 import { Alarms, clockOf, type AlarmEvent, type AlarmOwner, type SupervisionClock } from './alarms.js';
 import { checkSpec, isRestarted, type ChildSpec } from './child-spec.js';
@@ -12,8 +13,8 @@ import type {
   SupervisorEvent,
   SupervisorSnapshot,
 } from './protocol.js';
-import { refusal, type Request } from './request.js';
-import { backoffDelay, RestartWindow } from './restart-window.js';
+import { idOf, refusal, type Request } from './request.js';
+import { RestartWindow } from './restart-window.js';
 import { Roster, type Child } from './roster.js';
 import type { Settings } from './settings.js';
 
@@ -122,7 +123,7 @@ export class Supervision implements Engine<SupervisorContext> {
         throw new OptionError(`Child "${spec.id}": only a one-for-one supervisor takes dynamic children.`);
       }
     } catch (error) {
-      const id = typeof given?.id === 'string' ? given.id : '';
+      const id = idOf(given);
       return this.#emit({
         type: 'child.refused',
         request: 'child.start',
@@ -154,7 +155,6 @@ export class Supervision implements Engine<SupervisorContext> {
   }
 
   #refuses(request: Request, id: string): boolean {
-    this.#observe(id);
     const stopping = this.#phase === 'stopping' && request !== 'child.stop';
     const code: RefusalCode | undefined = stopping ? 'stopping' : refusal(request, this.#roster.get(id));
     if (code) this.#emit({ type: 'child.refused', request, id, code });
@@ -201,7 +201,6 @@ export class Supervision implements Engine<SupervisorContext> {
 
   /** Makes a child end whose `fate` is decided. */
   #end(child: Child): void {
-    this.#observe(child.id);
     if (!child.incarnation) return;
     this.#roster.show(child, 'stopping');
     const outcome = child.incarnation.end();
@@ -254,15 +253,14 @@ export class Supervision implements Engine<SupervisorContext> {
     const { strategy, limits, backoff, random } = this.#settings;
     const window = child.dynamic ? (child.window ??= new RestartWindow(limits)) : this.#window;
     if (!window.admit(this.#clock.now())) return this.#giveUp(child, outcome);
-    const delayMs = backoffDelay({ backoff, restarts: window.size, random });
+    const waitMs = backoff ? delayMs({ ...backoff, attempt: window.size }, random) : 0;
     this.#roster.show(child, 'waiting');
     if (strategy !== 'one-for-one') {
       this.#restarting = true;
       this.#doom(strategy === 'rest-for-one' ? child : undefined);
     }
     const owner = strategy === 'one-for-one' ? child : this.#group;
-    this.#alarms.clear(owner);
-    if (delayMs > 0) this.#alarms.set(owner, delayMs);
+    if (waitMs > 0) this.#alarms.set(owner, waitMs);
     else if (owner === child) this.#relaunch(child);
   }
 
@@ -309,7 +307,6 @@ export class Supervision implements Engine<SupervisorContext> {
     if (this.#phase !== 'running') return;
     this.#phase = 'stopping';
     this.#failure = failure;
-    this.#restarting = false;
     this.#alarms.clear(this.#group);
     this.#doomed = [];
     for (const child of this.#roster.reversed()) {

@@ -1,4 +1,4 @@
-import type { Clock } from '../model/clock.js';
+import type { Clock, Timer } from '../model/clock.js';
 
 /** Runs something that must end in time: `deadline` resolves after `delayMs`, and its timer goes when the run has ended. */
 export async function withDeadline<T>(
@@ -6,7 +6,7 @@ export async function withDeadline<T>(
   delayMs: number,
   run: (deadline: Promise<void>) => Promise<T>,
 ): Promise<T> {
-  let timer: unknown;
+  let timer: Timer | undefined;
   const deadline = new Promise<void>((resolve) => {
     timer = clock.setTimeout(resolve, delayMs);
   });

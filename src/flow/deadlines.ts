@@ -1,11 +1,17 @@
 import type { Clock, Timer } from '../model/clock.js';
 
+/** Something with a deadline. The time is `Deadlines`' own affair. */
+export interface Dated {
+  dueAt: number;
+}
+
 /**
- * Many deadlines on one timer. Adding and deleting cost a map entry: the timer is set and cleared at most once a turn of
- * the event loop, so what ends in the turn in which it began sets none. An item is due at its time or `graceMs` later.
+ * Things that have a deadline, on one timer, in the order in which they came. Adding and deleting cost a set entry: the
+ * timer is set and cleared at most once a turn of the event loop, so what ends in the turn in which it began sets none.
+ * An item is due at its time or `graceMs` later.
  */
-export class Deadlines<T> {
-  readonly #at = new Map<T, number>();
+export class Deadlines<T extends Dated> {
+  readonly #items = new Set<T>();
   readonly #clock: Clock;
   readonly #due: (item: T) => void;
   readonly #graceMs: number;
@@ -19,23 +25,32 @@ export class Deadlines<T> {
     this.#due = options.due;
   }
 
-  has(item: T): boolean {
-    return this.#at.has(item);
+  get size(): number {
+    return this.#items.size;
   }
 
+  has(item: T): boolean {
+    return this.#items.has(item);
+  }
+
+  /** Adds it, or moves its deadline. */
   add(item: T, delayMs: number): void {
-    const at = this.#clock.now() + delayMs;
-    this.#at.set(item, at);
-    if (at + this.#graceMs < this.#timerAt) this.#lookLater();
+    item.dueAt = this.#clock.now() + delayMs;
+    this.#items.add(item);
+    if (item.dueAt + this.#graceMs < this.#timerAt) this.#lookLater();
   }
 
   delete(item: T): void {
-    if (this.#at.delete(item) && this.#at.size === 0 && this.#timerAt < Infinity) this.#lookLater();
+    if (this.#items.delete(item) && this.#items.size === 0 && this.#timerAt < Infinity) this.#lookLater();
   }
 
   clear(): void {
-    this.#at.clear();
+    this.#items.clear();
     this.#setTimer(Infinity);
+  }
+
+  [Symbol.iterator](): Iterator<T> {
+    return this.#items.values();
   }
 
   #lookLater(): void {
@@ -49,12 +64,12 @@ export class Deadlines<T> {
     const now = this.#clock.now();
     let next = Infinity;
     const due: T[] = [];
-    for (const [item, at] of this.#at) {
-      if (at <= now) due.push(item);
-      else if (at < next) next = at;
+    for (const item of this.#items) {
+      if (item.dueAt <= now) due.push(item);
+      else if (item.dueAt < next) next = item.dueAt;
     }
     this.#setTimer(next + this.#graceMs);
-    for (const item of due) if (this.#at.delete(item)) this.#due(item);
+    for (const item of due) if (this.#items.delete(item)) this.#due(item);
   };
 
   #setTimer(at: number): void {

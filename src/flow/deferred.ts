@@ -13,7 +13,7 @@ export class Deferred<T> {
       };
       this.reject = (reason) => {
         this.#settled = true;
-        reject(reason as Error);
+        reject(reason);
       };
     });
     this.promise.catch(() => {});

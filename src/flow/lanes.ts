@@ -1,3 +1,5 @@
+import { Fifo } from '../model/fifo.js';
+
 /** Something to do in turn. */
 export interface LaneItem {
   /** Items of one lane are done one after the other; undefined: of no lane. */
@@ -10,10 +12,9 @@ export interface LaneItem {
  */
 export class Lanes<T extends LaneItem> {
   readonly #onFailure: 'block' | 'pass';
-  readonly #lanes = new Map<string, T[]>();
-  #ready: T[] = [];
-  #head = 0;
-  #again: T[] = [];
+  readonly #lanes = new Map<string, Fifo<T>>();
+  readonly #ready = new Fifo<T>();
+  readonly #again = new Fifo<T>();
   #blockers = 0;
 
   constructor(onFailure: 'block' | 'pass') {
@@ -26,7 +27,7 @@ export class Lanes<T extends LaneItem> {
       const lane = this.#lanes.get(item.lane);
       if (lane) lane.push(item);
       else {
-        this.#lanes.set(item.lane, []);
+        this.#lanes.set(item.lane, new Fifo());
         this.#ready.push(item);
       }
     }
@@ -37,17 +38,7 @@ export class Lanes<T extends LaneItem> {
     const again = this.#again.shift();
     if (again) return again;
     if (this.#blockers > 0) return undefined;
-    const item = this.#ready[this.#head];
-    if (item === undefined) return undefined;
-    this.#head++;
-    if (this.#head === this.#ready.length) {
-      this.#ready = [];
-      this.#head = 0;
-    } else if (this.#head >= 256) {
-      this.#ready = this.#ready.slice(this.#head);
-      this.#head = 0;
-    }
-    return item;
+    return this.#ready.shift();
   }
 
   /** It is settled: the next of its lane may begin. */
@@ -71,9 +62,8 @@ export class Lanes<T extends LaneItem> {
 
   clear(): void {
     this.#lanes.clear();
-    this.#ready = [];
-    this.#head = 0;
-    this.#again = [];
+    this.#ready.clear();
+    this.#again.clear();
     this.#blockers = 0;
   }
 

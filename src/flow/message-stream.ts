@@ -76,8 +76,6 @@ export class MessageStream implements AsyncIterableIterator<Message, undefined> 
   }
 
   #ended(end: { error: unknown } | 'done'): Promise<IteratorResult<Message, undefined>> {
-    return end === 'done'
-      ? Promise.resolve({ done: true, value: undefined })
-      : Promise.reject(end.error as Error);
+    return end === 'done' ? Promise.resolve({ done: true, value: undefined }) : Promise.reject(end.error);
   }
 }

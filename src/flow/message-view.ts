@@ -45,7 +45,8 @@ class FrozenMessage implements Message {
   }
 
   toJSON(): object {
-    return { ...this, time: this.time };
+    const { id, topic, words, key, params, data, time, source, headers } = this;
+    return { id, topic, words, key, params, data, time, source, headers };
   }
 }
 

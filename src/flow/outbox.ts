@@ -9,7 +9,7 @@ import {
 } from '../model/errors.js';
 import type { Envelope } from '../model/message.js';
 import { OpenNumbersTracker } from '../model/open-numbers.js';
-import { Deadlines } from './deadlines.js';
+import { Deadlines, type Dated } from './deadlines.js';
 
 /** What a publish resolves with. */
 export interface Receipt {
@@ -37,18 +37,30 @@ export interface SendOptions {
   readonly signal: AbortSignal | undefined;
 }
 
-interface Entry extends SendOptions {
-  readonly draft: Draft;
-  readonly sequence: number;
+const nothing = () => {};
+
+/** One message between `publish` and its end. */
+class Entry implements Dated {
+  dueAt = 0;
   readonly id: string;
-  state: 'waiting' | 'sent' | 'ended' | 'retried';
+  state: 'waiting' | 'sent' | 'ended' | 'retried' = 'waiting';
   /** The session it was last handed to: what another one says of it does not count any more. */
-  over: Session | undefined;
+  over: Session | undefined = undefined;
   /** How many sessions it was handed to; more than none means that it may have been taken. */
-  sendings: number;
-  resolve(receipt: Receipt): void;
-  reject(error: unknown): void;
-  unlisten(): void;
+  sendings = 0;
+  unlisten: () => void = nothing;
+
+  constructor(
+    producer: string,
+    readonly sequence: number,
+    readonly draft: Draft,
+    readonly timeoutMs: number,
+    readonly fence: Ownership | undefined,
+    readonly resolve: (receipt: Receipt) => void,
+    readonly reject: (error: unknown) => void,
+  ) {
+    this.id = `${producer}-${sequence}`;
+  }
 }
 
 /** For so long a message of unknown outcome may be sent again under its number. */
@@ -61,12 +73,13 @@ const RETRY_MS = 600_000;
 export class Outbox {
   readonly #options: OutboxOptions;
   readonly #numbers = new OpenNumbersTracker();
-  readonly #deadlines: Deadlines<Entry>;
+  /** Everything whose publisher waits: sent, to be sent again, and in the line. */
+  readonly #pending: Deadlines<Entry>;
   readonly #unknown: Deadlines<Entry>;
-  readonly #sent = new Set<Entry>();
   /** Sent before and to be sent again, ahead of the line. */
   #again: Entry[] = [];
   readonly #line = new Set<Entry>();
+  #sentCount = 0;
   #session: Session | undefined;
   #flowing = false;
   #stopped = false;
@@ -75,7 +88,7 @@ export class Outbox {
 
   constructor(options: OutboxOptions) {
     this.#options = options;
-    this.#deadlines = new Deadlines({
+    this.#pending = new Deadlines({
       clock: options.clock,
       graceMs: 5,
       due: (entry) => this.#timedOut(entry),
@@ -88,7 +101,7 @@ export class Outbox {
   }
 
   get unconfirmed(): number {
-    return this.#sent.size;
+    return this.#sentCount;
   }
 
   get waiting(): number {
@@ -110,18 +123,15 @@ export class Outbox {
             'Await the publishes before, or publish later.',
         ),
       );
-    const sequence = this.#numbers.next();
-    return this.#enter(
-      { draft, sequence, id: `${this.#options.incarnation}-${sequence}`, sendings: 0 },
-      options,
-    );
+    return this.#enter(this.#numbers.next(), draft, options, 0);
   }
 
   /** Publishes flow over this session from now on. What the one before left unconfirmed goes first. */
   open(session: Session): void {
     this.#session = session;
     this.#flowing = true;
-    for (const entry of this.#sent) if (entry.over !== session) this.#takeBack(entry);
+    for (const entry of this.#pending)
+      if (entry.state === 'sent' && entry.over !== session) this.#takeBack(entry);
     this.#flow();
   }
 
@@ -133,35 +143,38 @@ export class Outbox {
   /** Resolves when everything is confirmed, or at the deadline; then what is left is rejected and nothing is taken. */
   async drain(deadline: Promise<void>): Promise<void> {
     this.#stopped = true;
-    if (this.#sent.size + this.waiting > 0)
+    if (this.#pending.size > 0)
       await Promise.race([new Promise<void>((resolve) => this.#idle.push(resolve)), deadline]);
-    for (const entry of [...this.#sent, ...this.#again, ...this.#line]) {
+    for (const entry of [...this.#pending]) {
       const what = entry.sendings > 0 ? 'it may have been taken' : 'it was never sent';
       this.#end(entry);
       entry.reject(new StoppedError(`The master stopped before message ${entry.id} was confirmed; ${what}.`));
     }
-    this.#deadlines.clear();
+    this.#pending.clear();
     this.#unknown.clear();
   }
 
-  #enter(
-    what: Pick<Entry, 'draft' | 'sequence' | 'id' | 'sendings'>,
-    options: SendOptions,
-  ): Promise<Receipt> {
+  #enter(sequence: number, draft: Draft, options: SendOptions, sendings: number): Promise<Receipt> {
     return new Promise((resolve, reject) => {
-      const { draft, sequence, id, sendings } = what;
-      const { timeoutMs, fence, signal } = options;
-      const plan = { draft, sequence, id, sendings, timeoutMs, fence, signal };
-      const entry: Entry = { ...plan, state: 'waiting', over: undefined, resolve, reject, unlisten: nothing };
-      if (signal) this.#listen(entry, signal);
-      this.#deadlines.add(entry, timeoutMs);
+      const entry = new Entry(
+        this.#options.incarnation,
+        sequence,
+        draft,
+        options.timeoutMs,
+        options.fence,
+        resolve,
+        reject,
+      );
+      entry.sendings = sendings;
+      if (options.signal) this.#listen(entry, options.signal);
+      this.#pending.add(entry, options.timeoutMs);
       if (this.#mayFlow() && this.waiting === 0) this.#send(entry, this.#session!);
       else this.#line.add(entry);
     });
   }
 
   #mayFlow(): boolean {
-    return this.#flowing && this.#sent.size < this.#options.window;
+    return this.#flowing && this.#sentCount < this.#options.window;
   }
 
   #flow(): void {
@@ -176,7 +189,7 @@ export class Outbox {
   }
 
   #send(entry: Entry, session: Session): void {
-    const { draft, fence, id, sequence } = entry;
+    const { draft, id, sequence } = entry;
     const envelope: Envelope = {
       id,
       topic: draft.topic,
@@ -191,8 +204,8 @@ export class Outbox {
     entry.state = 'sent';
     entry.over = session;
     entry.sendings++;
-    this.#sent.add(entry);
-    session.publish(envelope, fence).then(
+    this.#sentCount++;
+    session.publish(envelope, entry.fence).then(
       () => this.#confirmed(entry, session),
       (error: unknown) => this.#refused(entry, error, session),
     );
@@ -218,7 +231,7 @@ export class Outbox {
 
   /** Its session is lost: it goes again, ahead of what was never sent. */
   #takeBack(entry: Entry): void {
-    this.#sent.delete(entry);
+    this.#sentCount--;
     entry.state = 'waiting';
     this.#again.push(entry);
   }
@@ -263,17 +276,22 @@ export class Outbox {
       );
     this.#unknown.delete(entry);
     entry.state = 'retried';
-    return this.#enter(entry, { timeoutMs: entry.timeoutMs, fence: entry.fence, signal: undefined });
+    return this.#enter(
+      entry.sequence,
+      entry.draft,
+      { timeoutMs: entry.timeoutMs, fence: entry.fence, signal: undefined },
+      entry.sendings,
+    );
   }
 
   #end(entry: Entry): void {
+    if (entry.state === 'sent') this.#sentCount--;
+    else this.#line.delete(entry);
     entry.state = 'ended';
     entry.unlisten();
-    this.#sent.delete(entry);
-    this.#line.delete(entry);
     if (this.#again.length > 0) this.#again = this.#again.filter((other) => other !== entry);
-    this.#deadlines.delete(entry);
-    if (this.#sent.size + this.waiting === 0) for (const idle of this.#idle.splice(0)) idle();
+    this.#pending.delete(entry);
+    if (this.#pending.size === 0) for (const idle of this.#idle.splice(0)) idle();
   }
 
   #close(entry: Entry): void {
@@ -287,5 +305,3 @@ export class Outbox {
     entry.unlisten = () => signal.removeEventListener('abort', abort);
   }
 }
-
-const nothing = () => {};

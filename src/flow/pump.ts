@@ -29,7 +29,7 @@ export interface PumpPorts {
   readonly turns: Turns;
   readonly master: string;
   /** Publishes under the ownership's fence. */
-  publish(ownership: Ownership | undefined): Publish;
+  readonly publish: (ownership: Ownership | undefined) => Publish;
 }
 
 /** What a pump tells. */

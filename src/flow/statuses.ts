@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '../model/clock.js';
+import type { Clock } from '../model/clock.js';
 import { DeadlineError, StoppedError } from '../model/errors.js';
 
 export interface UntilOptions {
@@ -43,7 +43,6 @@ export class Statuses<Status extends string> {
     cause: () => Error | undefined,
   ): Promise<void> {
     return new Promise((resolve, reject) => {
-      let timer: Timer;
       const end = (settle: () => void) => {
         this.#watchers.delete(look);
         this.#clock.clearTimeout(timer);
@@ -51,22 +50,16 @@ export class Statuses<Status extends string> {
         settle();
       };
       const abort = () => end(() => reject(signal!.reason as Error));
+      const overdue = () => {
+        const text = `${what} was not ${wanted.join(' or ')} within ${timeoutMs} ms; it is ${this.#status}.`;
+        end(() => reject(new DeadlineError(text)));
+      };
       const look = () => {
         if (wanted.includes(this.#status)) end(resolve);
         else if (this.isFinal)
           end(() => reject(cause() ?? new StoppedError(`${what} has ended: it is ${this.#status}.`)));
       };
-      timer = this.#clock.setTimeout(
-        () =>
-          end(() =>
-            reject(
-              new DeadlineError(
-                `${what} was not ${wanted.join(' or ')} within ${timeoutMs} ms; it is ${this.#status}.`,
-              ),
-            ),
-          ),
-        timeoutMs,
-      );
+      const timer = this.#clock.setTimeout(overdue, timeoutMs);
       if (signal?.aborted) return abort();
       signal?.addEventListener('abort', abort, { once: true });
       this.#watchers.add(look);

@@ -1,6 +1,7 @@
 import type { Delivery } from '../backend.js';
 import type { Message } from '../model/message.js';
 import type { DeliveryContext, Publish, Settlement } from './handler.js';
+import type { Dated } from './deadlines.js';
 import type { LaneItem } from './lanes.js';
 
 /** Two deliveries with one key are copies of one message; a foreign message has no copies. */
@@ -12,7 +13,8 @@ export function taskKey(delivery: Delivery): TaskKey {
 }
 
 /** One delivery in the hands of a pump, from its arrival until it is settled or given up. */
-export class DurableTask implements LaneItem {
+export class DurableTask implements LaneItem, Dated {
+  dueAt = 0;
   /** Handler calls known to have begun, with the one that runs. */
   attempt: number;
   redelivered: boolean;

@@ -1,4 +1,5 @@
 import type { Clock } from '../model/clock.js';
+import { Fifo } from '../model/fifo.js';
 
 /** Work that is done in small steps: `run` does one and says whether there is more. */
 export interface Task {
@@ -14,7 +15,7 @@ const STEPS_BETWEEN_LOOKS = 32;
  * 10 ms: user code is called from here only.
  */
 export class Turns {
-  #tasks: Task[] = [];
+  readonly #tasks = new Fifo<Task>();
   #scheduled = false;
 
   constructor(readonly clock: Clock) {}
@@ -30,16 +31,11 @@ export class Turns {
   readonly #run = (): void => {
     const began = this.clock.now();
     let steps = 0;
-    while (this.#tasks.length > 0) {
-      const tasks = this.#tasks;
-      this.#tasks = [];
-      for (let at = 0; at < tasks.length; at++) {
-        if (tasks[at]!.run()) this.#tasks.push(tasks[at]!);
-        if (++steps % STEPS_BETWEEN_LOOKS === 0 && this.clock.now() - began >= TURN_MS) {
-          this.#tasks = [...tasks.slice(at + 1), ...this.#tasks];
-          setImmediate(this.#run);
-          return;
-        }
+    for (let task = this.#tasks.shift(); task; task = this.#tasks.shift()) {
+      if (task.run()) this.#tasks.push(task);
+      if (++steps % STEPS_BETWEEN_LOOKS === 0 && this.clock.now() - began >= TURN_MS) {
+        setImmediate(this.#run);
+        return;
       }
     }
     this.#scheduled = false;

@@ -17,7 +17,7 @@ export interface MasterContext {
   readonly events: Events<MasterEvents>;
   readonly dispatcher: Dispatcher;
   /** Publishes under an owner's fence, if one is given. */
-  publisher(fence: Ownership | undefined): Publish;
+  readonly publisher: (fence: Ownership | undefined) => Publish;
   /** Hands a child to the supervisor, which runs it until it is told otherwise. */
   startChild(child: ChildRequest): void;
   stopChild(id: string): void;

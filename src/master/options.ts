@@ -166,6 +166,6 @@ export function positive(option: string, value: number): number {
 function oneOf<const T extends string>(option: string, value: T, allowed: readonly T[]): T {
   if (allowed.includes(value)) return value;
   throw new OptionError(
-    `${option} must be ${allowed.map((word) => `"${word}"`).join(' or ')}, not ${String(value)}.`,
+    `${option} must be ${allowed.map((word) => `"${word}"`).join(' or ')}, not ${JSON.stringify(value)}.`,
   );
 }

@@ -52,7 +52,7 @@ export class Publishing {
       try {
         return this.#publish(topic, data, options, fence);
       } catch (error) {
-        return Promise.reject(error as Error);
+        return Promise.reject(error);
       }
     };
   }

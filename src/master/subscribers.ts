@@ -11,7 +11,7 @@ import { Deferred } from '../flow/deferred.js';
 import { withDeadline } from '../flow/deadline.js';
 import type { Handler } from '../flow/handler.js';
 import { Subscription } from '../flow/subscription.js';
-import { SessionLostError, isRetryable, toError } from '../model/errors.js';
+import { SessionLostError, StoppedError, isRetryable, toError } from '../model/errors.js';
 import type { MailboxOptions } from '../flow/mailbox.js';
 import type { MasterContext } from './context.js';
 
@@ -93,7 +93,10 @@ export class Subscribers {
     // After a drain there is nothing left to do; after a crash there is.
     void this.#letGo(subscriber, Promise.resolve());
     if (subscriber.status !== 'stopped') subscriber.status = 'failed';
-    subscriber.ready.reject(reason ?? this.#stoppedEarly());
+    if (!subscriber.ready.settled)
+      subscriber.ready.reject(
+        reason ?? new StoppedError('The subscription was stopped before it was declared.'),
+      );
     subscriber.over.resolve();
   }
 
@@ -215,9 +218,5 @@ export class Subscribers {
     const { bindings, patterns } = subscriber;
     subscriber.bindings = undefined;
     if (bindings) await Promise.all(patterns.map((pattern) => bindings.remove(pattern)));
-  }
-
-  #stoppedEarly(): Error {
-    return new SessionLostError('The subscription was stopped before it was declared.');
   }
 }

@@ -1,6 +1,6 @@
 import { DecodeError, PayloadError } from './errors.js';
 import type { Envelope, OpenNumbers, Origin } from './message.js';
-import { formatOpen, isOpen, parseOpen } from './open-numbers.js';
+import { formatOpen, isOpen, parseOpen, sequenceOf } from './open-numbers.js';
 import { Payload } from './payload.js';
 import { instantOf } from './rich-types.js';
 
@@ -30,9 +30,23 @@ export interface ReceivedMessage {
 const WIRE_VERSION = 1;
 const HEADERS_MAX_BYTES = 32_768;
 const ID_MAX_LENGTH = 256;
-const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze(Object.create(null));
+const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze(emptyHeaders());
 /** Headers that travel as the attributes of CloudEvents' distributed tracing extension. */
 const TRACING = ['traceparent', 'tracestate'];
+
+// What takes longest is often the same for many messages in a row: they are of one millisecond, or one confirm.
+const textOfTime = rememberLast((time: number) => new Date(time).toISOString());
+const timeOfText = rememberLast(instantOf);
+const textOfOpen = rememberLast(formatOpen);
+const openOfText = rememberLast(parseOpen);
+
+function rememberLast<Input, Output>(compute: (input: Input) => Output): (input: Input) => Output {
+  let last: { readonly input: Input; readonly output: Output } | undefined;
+  return (input) => {
+    if (last === undefined || last.input !== input) last = { input, output: compute(input) };
+    return last.output;
+  };
+}
 
 /** Throws `PayloadError` when the header that revives rich types is too long. */
 export function encodeEnvelope(envelope: Envelope): WireMessage {
@@ -42,17 +56,17 @@ export function encodeEnvelope(envelope: Envelope): WireMessage {
     specversion: '1.0',
     id: envelope.id,
     type: envelope.topic,
-    time: new Date(envelope.time).toISOString(),
+    time: textOfTime(envelope.time),
     datacontenttype: 'application/json',
     signalboxversion: String(WIRE_VERSION),
   };
   if (envelope.source !== '') attributes['source'] = envelope.source;
   if (types !== undefined) attributes['signalboxtypes'] = types;
-  if (origin !== undefined) attributes['signalboxopen'] = formatOpen(origin.open);
+  if (origin !== undefined) attributes['signalboxopen'] = textOfOpen(origin.open);
   if (envelope.resent) attributes['signalboxresent'] = 'true';
   if (fence !== undefined) attributes['signalboxfence'] = `${fence.queue}:${fence.epoch}`;
   if (!TRACING.some((name) => envelope.headers[name])) return { attributes, headers: envelope.headers, body };
-  const headers: Record<string, string> = Object.create(null);
+  const headers = emptyHeaders();
   for (const [name, value] of Object.entries(envelope.headers)) {
     (value !== '' && TRACING.includes(name) ? attributes : headers)[name] = value;
   }
@@ -66,11 +80,15 @@ export function encodeEnvelope(envelope: Envelope): WireMessage {
 export function decodeEnvelope(received: ReceivedMessage): Envelope {
   const { topic, body } = received;
   const attribute = (name: string): string | undefined => {
-    const value: unknown = Object.hasOwn(received.attributes, name) ? received.attributes[name] : undefined;
+    const value: unknown = received.attributes[name];
     return typeof value === 'string' && value !== '' ? value : undefined;
   };
-  const id = attribute('id') ?? received.fallbackId;
-  const time = instantOf(attribute('time') ?? '');
+  const text = (name: string): string | undefined => {
+    const value = attribute(name);
+    return value !== undefined && isText(value) ? value : undefined;
+  };
+  const id = text('id') ?? received.fallbackId;
+  const time = timeOfText(attribute('time') ?? '');
   // Without a version the message is foreign, and what looks like an attribute of signalbox is not.
   const version = Number(/^[1-9][0-9]{0,8}$/.exec(attribute('signalboxversion') ?? '')?.[0] ?? 0);
   const own = version === WIRE_VERSION ? attribute : () => undefined;
@@ -78,10 +96,10 @@ export function decodeEnvelope(received: ReceivedMessage): Envelope {
     id,
     topic,
     time: Number.isNaN(time) ? received.receivedAt : time,
-    source: attribute('source') ?? '',
+    source: text('source') ?? '',
     headers: receivedHeaders(received, attribute),
     payload: version > WIRE_VERSION ? tooNew(id, version) : Payload.decode(body, own('signalboxtypes')),
-    origin: originOf(id, parseOpen(own('signalboxopen') ?? '')),
+    origin: originOf(id, openOfText(own('signalboxopen') ?? '')),
     resent: own('signalboxresent') === 'true',
     fence: fenceOf(own('signalboxfence') ?? ''),
   };
@@ -91,10 +109,8 @@ export function decodeEnvelope(received: ReceivedMessage): Envelope {
 export function originOf(id: string, open: OpenNumbers | undefined): Origin | undefined {
   if (open === undefined || id.length > ID_MAX_LENGTH) return undefined;
   const dash = id.lastIndexOf('-');
-  const digits = id.slice(dash + 1);
-  if (dash < 1 || !/^[1-9][0-9]{0,15}$/.test(digits)) return undefined;
-  const sequence = Number(digits);
-  if (!Number.isSafeInteger(sequence) || !isOpen(open, sequence)) return undefined;
+  const sequence = sequenceOf(id.slice(dash + 1));
+  if (dash < 1 || sequence === undefined || !isOpen(open, sequence)) return undefined;
   return { producer: id.slice(0, dash), sequence, open };
 }
 
@@ -109,7 +125,7 @@ export function checkHeaders(
   if (typeof headers !== 'object' || headers === null || Symbol.iterator in headers) {
     throw new PayloadError('Headers are a plain object of strings.');
   }
-  const checked: Record<string, string> = Object.create(null);
+  const checked = emptyHeaders();
   let bytes = 0;
   for (const [name, value] of Object.entries(headers)) {
     const fault = faultOf(name, value);
@@ -127,16 +143,22 @@ function receivedHeaders(
   received: ReceivedMessage,
   attribute: (name: string) => string | undefined,
 ): Readonly<Record<string, string>> {
-  const headers: Record<string, string> = Object.create(null);
+  let headers: Record<string, string> | undefined;
   let bytes = 0;
-  const tracing = TRACING.map((name) => [name, attribute(name)] as const);
-  for (const [name, value] of [...tracing, ...Object.entries(received.headers)]) {
-    if (typeof value !== 'string' || name in headers || faultOf(name, value) !== undefined) continue;
+  const keep = (name: string, value: unknown): void => {
+    if (typeof value !== 'string' || faultOf(name, value) !== undefined) return;
+    if (headers !== undefined && name in headers) return;
     bytes += name.length + Buffer.byteLength(value);
-    if (bytes > HEADERS_MAX_BYTES) break;
-    headers[name] = value;
-  }
-  return bytes === 0 ? NO_HEADERS : Object.freeze(headers);
+    if (bytes <= HEADERS_MAX_BYTES) (headers ??= emptyHeaders())[name] = value;
+  };
+  for (const name of TRACING) keep(name, attribute(name));
+  for (const name of Object.keys(received.headers)) keep(name, received.headers[name]);
+  return headers === undefined ? NO_HEADERS : Object.freeze(headers);
+}
+
+/** Without a prototype, so that a header may be called `__proto__`. */
+function emptyHeaders(): Record<string, string> {
+  return Object.create(null) as Record<string, string>;
 }
 
 function faultOf(name: string, value: unknown): string | undefined {
@@ -144,10 +166,14 @@ function faultOf(name: string, value: unknown): string | undefined {
     return 'has a name that is not 1 to 256 visible ASCII characters without a colon';
   }
   if (/^(?:ce-|cloudevents)/i.test(name)) return 'has a name that belongs to CloudEvents';
-  if (typeof value !== 'string') return `is a ${typeof value}; header values are strings`;
-  // A lone surrogate has no UTF-8.
-  if (/[\p{Cc}\p{Cs}]/u.test(value)) return 'has a value with a control character or a lone surrogate';
+  if (typeof value !== 'string') return `is of type ${typeof value}; header values are strings`;
+  if (!isText(value)) return 'has a value with a control character or a lone surrogate';
   return undefined;
+}
+
+/** What every broker can carry: a control character could forge a header, a lone surrogate has no UTF-8. */
+function isText(value: string): boolean {
+  return /^[ -~]*$/.test(value) || !/[\p{Cc}\p{Cs}]/u.test(value);
 }
 
 function fenceOf(text: string): Envelope['fence'] {

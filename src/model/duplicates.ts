@@ -5,11 +5,11 @@ import { NumberSet, isOpen } from './open-numbers.js';
 export interface DuplicateFilterOptions {
   /** A producer not heard of for so long is forgotten: its re-sent copies are handed over. */
   readonly producerMemoryMs: number;
-  /** The producer not heard of for the longest time is forgotten when there are more. */
+  /** When there are more than so many (10,000), the producer not heard of for the longest time is forgotten. */
   readonly producersMax?: number;
-  /** Ranges of seen numbers of one producer: its lowest is forgotten when there are more. */
+  /** When one producer has more than so many ranges of seen numbers (50,000), its lowest is forgotten. */
   readonly rangesMax?: number;
-  /** Ranges of all producers together, 16 bytes each: as with `producersMax`. */
+  /** When all together have more (1,000,000, of 16 bytes each), producers are forgotten as above. */
   readonly totalRangesMax?: number;
 }
 
@@ -28,6 +28,9 @@ interface Producer {
   seen: NumberSet;
   heardAt: number;
   open: OpenNumbers;
+  /** The producers heard of just before and just after this one. */
+  older: Producer | undefined;
+  newer: Producer | undefined;
 }
 
 /**
@@ -38,19 +41,20 @@ interface Producer {
  * Times are Unix milliseconds, so that a checkpoint means the same to another master.
  */
 export class DuplicateFilter {
-  // In the order in which they were last heard of.
   readonly #producers = new Map<string, Producer>();
   readonly #producerMemoryMs: number;
   readonly #producersMax: number;
   readonly #rangesMax: number;
   readonly #totalRangesMax: number;
+  // The ends of a chain of all producers: a Map that is kept in this order takes microseconds for each that goes.
+  #oldest: Producer | undefined;
   #latest: Producer | undefined;
   #totalRanges = 0;
 
   constructor(options: DuplicateFilterOptions) {
     this.#producerMemoryMs = options.producerMemoryMs;
     this.#producersMax = options.producersMax ?? 10_000;
-    this.#rangesMax = options.rangesMax ?? 100_000;
+    this.#rangesMax = options.rangesMax ?? 50_000;
     this.#totalRangesMax = options.totalRangesMax ?? 1_000_000;
   }
 
@@ -78,11 +82,13 @@ export class DuplicateFilter {
   }
 
   snapshot(): DuplicateFilterSnapshot {
-    const producers = Array.from(this.#producers.values(), ({ name, heardAt, seen }) => {
-      const ranges: number[] = [];
-      for (let index = 0; index < seen.size; index += 1) ranges.push(seen.from(index), seen.to(index));
-      return { producer: name, heardAt, seen: ranges };
-    });
+    const producers: { producer: string; heardAt: number; seen: number[] }[] = [];
+    for (let producer = this.#oldest; producer !== undefined; producer = producer.newer) {
+      const { name, heardAt, seen } = producer;
+      const bounds: number[] = [];
+      for (let index = 0; index < seen.size; index += 1) bounds.push(seen.from(index), seen.to(index));
+      producers.push({ producer: name, heardAt, seen: bounds });
+    }
     return { producers };
   }
 
@@ -106,18 +112,9 @@ export class DuplicateFilter {
   }
 
   #producerOf(name: string, now: number): Producer {
-    let producer = this.#latest;
-    if (producer?.name !== name) {
-      producer = this.#producers.get(name);
-      if (producer === undefined) {
-        this.#dropOld(now);
-        producer = { name, seen: new NumberSet(), heardAt: now, open: [] };
-      }
-      this.#producers.delete(name);
-      this.#producers.set(name, producer);
-      this.#latest = producer;
-    }
-    if (producer.heardAt + this.#producerMemoryMs < now) {
+    if (this.#latest?.name !== name) this.#makeLatest(name, now);
+    const producer = this.#latest!;
+    if (this.#isExpired(producer, now)) {
       this.#totalRanges -= producer.seen.size;
       producer.seen = new NumberSet();
     }
@@ -125,27 +122,48 @@ export class DuplicateFilter {
     return producer;
   }
 
+  #makeLatest(name: string, now: number): void {
+    let producer = this.#producers.get(name);
+    if (producer === undefined) {
+      for (let oldest = this.#oldest; oldest !== undefined; oldest = this.#oldest) {
+        if (this.#producers.size < this.#producersMax && !this.#isExpired(oldest, now)) break;
+        this.#drop(oldest);
+      }
+      producer = { name, seen: new NumberSet(), heardAt: now, open: [], older: undefined, newer: undefined };
+      this.#producers.set(name, producer);
+    } else {
+      this.#unlink(producer);
+    }
+    producer.older = this.#latest;
+    if (this.#latest === undefined) this.#oldest = producer;
+    else this.#latest.newer = producer;
+    this.#latest = producer;
+  }
+
+  #isExpired(producer: Producer, now: number): boolean {
+    return producer.heardAt + this.#producerMemoryMs < now;
+  }
+
   #keepLimits(seen: NumberSet, before: number): void {
     while (seen.size > this.#rangesMax) seen.remove(0, seen.to(0));
     this.#totalRanges += seen.size - before;
-    for (const oldest of this.#producers.values()) {
-      if (this.#totalRanges <= this.#totalRangesMax || this.#producers.size === 1) break;
-      this.#drop(oldest);
-    }
-  }
-
-  /** Makes room for one more producer. */
-  #dropOld(now: number): void {
-    for (const oldest of this.#producers.values()) {
-      const expired = oldest.heardAt + this.#producerMemoryMs < now;
-      if (!expired && this.#producers.size < this.#producersMax) break;
-      this.#drop(oldest);
-    }
+    while (this.#totalRanges > this.#totalRangesMax && this.#producers.size > 1) this.#drop(this.#oldest!);
   }
 
   #drop(producer: Producer): void {
     this.#producers.delete(producer.name);
     this.#totalRanges -= producer.seen.size;
+    this.#unlink(producer);
+  }
+
+  #unlink(producer: Producer): void {
+    const { older, newer } = producer;
+    if (older === undefined) this.#oldest = newer;
+    else older.newer = newer;
+    if (newer === undefined) this.#latest = older;
+    else newer.older = older;
+    producer.older = undefined;
+    producer.newer = undefined;
   }
 }
 

@@ -2,6 +2,8 @@ import type { OpenNumbers } from './message.js';
 
 /** Open numbers travel with every message, so there are at most this many ranges of them. */
 const RANGES_MAX = 8;
+// Two numbers of 16 digits, a dash and a comma for each.
+const TEXT_MAX_LENGTH = RANGES_MAX * 34;
 
 /**
  * The sequence numbers of one producer: which were given out, and for which of them a copy may still come.
@@ -32,8 +34,9 @@ export class OpenNumbersTracker {
    * as long as nothing was closed.
    */
   ranges(): OpenNumbers {
-    // With many gaps, looking at all of them for each message would cost more than sending it.
-    if (this.#closedSince > this.#closed.size >> 3) {
+    // Looking at many gaps for each message would cost more than sending it.
+    const patience = this.#closed.size <= RANGES_MAX ? 0 : this.#closed.size >> 3;
+    if (this.#closedSince > patience) {
       this.#closedSince = 0;
       this.#ranges = this.#gaps();
     }
@@ -55,20 +58,20 @@ export class OpenNumbersTracker {
   /** The closed ranges to tell of, in rising order: the one at the beginning, and of the others the widest. */
   #widest(): number[] {
     const closed = this.#closed;
-    const first = closed.size > 0 && closed.from(0) === 1 ? 1 : 0;
-    let chosen: number[] = [];
-    for (let index = first; index < closed.size; index += 1) {
-      chosen.push(index);
-      if (chosen.length === RANGES_MAX) chosen = withoutNarrowest(chosen, closed);
+    const width = (index: number) => closed.to(index) - closed.from(index);
+    const first = closed.size > 0 && closed.from(0) === 1 ? [0] : [];
+    const others: number[] = [];
+    let narrowest = 0;
+    for (let index = first.length; index < closed.size; index += 1) {
+      if (others.length === RANGES_MAX - 1) {
+        if (width(index) <= width(others[narrowest]!)) continue;
+        others.splice(narrowest, 1);
+      }
+      others.push(index);
+      narrowest = others.reduce((least, other, at) => (width(other) < width(others[least]!) ? at : least), 0);
     }
-    return first === 1 ? [0, ...chosen] : chosen;
+    return [...first, ...others];
   }
-}
-
-function withoutNarrowest(indexes: readonly number[], set: NumberSet): number[] {
-  const width = (index: number) => set.to(index) - set.from(index);
-  const narrowest = indexes.reduce((a, b) => (width(b) < width(a) ? b : a));
-  return indexes.filter((index) => index !== narrowest);
 }
 
 /** Whether a copy of this number may still come. */
@@ -82,29 +85,32 @@ export function formatOpen(open: OpenNumbers): string {
   let text = '';
   for (const [from, to] of open) {
     if (text !== '') text += ',';
-    text += to === Infinity ? `${from}-` : to === from ? from : `${from}-${to}`;
+    text += to === Infinity ? `${from}-` : to === from ? `${from}` : `${from}-${to}`;
   }
   return text;
 }
 
 /** Reads what `formatOpen` writes; undefined for anything else. */
 export function parseOpen(text: string): OpenNumbers | undefined {
-  const parts = text.length <= 300 ? text.split(',') : [];
-  if (parts.length === 0 || parts.length > RANGES_MAX) return undefined;
+  const parts = text.length <= TEXT_MAX_LENGTH ? text.split(',', RANGES_MAX + 1) : [];
+  if (parts.length > RANGES_MAX) return undefined;
   const open: [number, number][] = [];
   let before = 0;
-  for (const [index, part] of parts.entries()) {
-    const [, first, dash, last] = /^([1-9][0-9]{0,15})(?:(-)([1-9][0-9]{0,15})?)?$/.exec(part) ?? [];
-    if (first === undefined) return undefined;
-    const from = Number(first);
-    const to = dash === undefined ? from : last === undefined ? Infinity : Number(last);
-    const endless = index === parts.length - 1;
-    if (from <= before || to < from || (to === Infinity) !== endless) return undefined;
-    if (!Number.isSafeInteger(endless ? from : to)) return undefined;
+  for (const part of parts) {
+    const dash = part.indexOf('-');
+    const from = sequenceOf(dash === -1 ? part : part.slice(0, dash));
+    const to = dash === -1 ? from : dash === part.length - 1 ? Infinity : sequenceOf(part.slice(dash + 1));
+    if (from === undefined || to === undefined || from <= before || to < from) return undefined;
     open.push([from, to]);
     before = to;
   }
-  return open;
+  return before === Infinity ? open : undefined;
+}
+
+/** The sequence number that stands here as `String` would write it; undefined if it is none. */
+export function sequenceOf(text: string): number | undefined {
+  const number = Number(text);
+  return Number.isSafeInteger(number) && number >= 1 && String(number) === text ? number : undefined;
 }
 
 /**
@@ -128,11 +134,6 @@ export class NumberSet {
 
   to(index: number): number {
     return this.#to[this.#head + index]!;
-  }
-
-  has(number: number): boolean {
-    const at = this.#find(number);
-    return at >= this.#head && number <= this.#to[at]!;
   }
 
   /** False if it was there. */

@@ -44,14 +44,14 @@ export class Payload {
    * is taken as its `toJSON()` says; keys that are symbols are left out, as JSON does.
    */
   static of(data: unknown, limits: { readonly maxBytes: number }): Payload {
-    const copier = new Copier(limits.maxBytes);
+    const copier = new Copier(data, limits.maxBytes);
     const payload = new Payload();
-    payload.#value = copier.copyAll(data);
+    payload.#value = copier.copy();
     if (copier.rich) {
       payload.#type = typeOf(payload.#value);
       payload.#mutable = isMutable(payload.#type);
       // The header is shorter than four times what the copier counted for the same places.
-      if (copier.bytes * 4 > TYPES_HEADER_MAX) payload.encode();
+      if (copier.bytes * 4 > TYPES_HEADER_MAX) writeHeader(payload.#type);
     }
     if (copier.bytes > limits.maxBytes) {
       payload.encode();
@@ -109,15 +109,7 @@ export class Payload {
   #write(): EncodedPayload {
     if (this.#failure !== undefined) throw this.#failure;
     if (this.#type === undefined) return { body: JSON.stringify(this.#value), types: undefined };
-    const types = writeTypes(this.#type);
-    if (types.length > TYPES_HEADER_MAX) {
-      throw new PayloadError(
-        `The header that revives rich types would take ${types.length} bytes, more than ${TYPES_HEADER_MAX}: ` +
-          'the data holds too many dates, bigints, undefined and the like in places of no common form. ' +
-          'Write them as strings or numbers, or give the items of each list one form.',
-      );
-    }
-    return { body: JSON.stringify(toPlain(this.#value)), types };
+    return { body: JSON.stringify(toPlain(this.#value)), types: writeHeader(this.#type) };
   }
 
   #readReceived(): void {
@@ -135,6 +127,16 @@ export class Payload {
         error instanceof DecodeError ? error : new DecodeError('The body cannot be read.', { cause: error });
     }
   }
+}
+
+function writeHeader(type: RichType | undefined): string | undefined {
+  const header = type && writeTypes(type);
+  if (header === undefined || header.length <= TYPES_HEADER_MAX) return header;
+  throw new PayloadError(
+    `The header that revives rich types would take ${header.length} bytes, more than ${TYPES_HEADER_MAX}: ` +
+      'the data holds too many dates, bigints, undefined and the like in places of no common form. ' +
+      'Write them as strings or numbers, or give the items of each list one form.',
+  );
 }
 
 function recode(received: {
@@ -178,6 +180,8 @@ function tooLarge(bytes: string, maxBytes: number): PayloadTooLargeError {
   );
 }
 
+const NO_STEPS: never[] = [];
+
 // The copier counts each value with at most this many times the bytes that it takes as JSON.
 const OVERESTIMATE = 8;
 
@@ -187,15 +191,18 @@ class Copier {
   bytes = 0;
   /** Whether something in it takes a types header. */
   rich = false;
-  /** The containers around the value at hand, and the keys that lead to them. */
-  readonly #containers: object[] = [];
-  readonly #keys: (string | number)[] = [];
+  /** The containers around the value at hand, by depth, and the keys that lead to them; none while data is flat. */
+  #containers: unknown[] = NO_STEPS;
+  #keys: (string | number)[] = NO_STEPS;
 
-  constructor(readonly maxBytes: number) {}
+  constructor(
+    readonly data: unknown,
+    readonly maxBytes: number,
+  ) {}
 
-  copyAll(data: unknown): unknown {
+  copy(): unknown {
     try {
-      return this.#copy(data, 0, 'data');
+      return this.#copy(this.data, 0, '');
     } catch (error) {
       if (error instanceof SignalboxError) throw error;
       throw new PayloadError('Something inside the data threw when it was read.', { cause: error });
@@ -236,8 +243,7 @@ class Copier {
   #copyObject(source: object, depth: number, key: string | number): unknown {
     if (depth >= DEPTH_MAX) throw this.#tooDeep(source, depth, key);
     this.#count(3);
-    this.#containers[depth] = source;
-    this.#keys[depth] = key;
+    if (depth > 0) this.#enter(source, depth, key);
     if (Array.isArray(source)) return this.#copyArray(source, depth);
     const prototype: unknown = Object.getPrototypeOf(source);
     if (prototype === Object.prototype || prototype === null) return this.#copyRecord(source, depth);
@@ -285,7 +291,7 @@ class Copier {
     }
     if (is.isMap(source)) return this.#copyMap(source, depth, key);
     // An object of another realm: of a vm context, or of the tests of a runner that uses them.
-    const prototype: object = Object.getPrototypeOf(source);
+    const prototype = Object.getPrototypeOf(source) as object;
     if (Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'isPrototypeOf')) {
       return this.#copyRecord(source, depth);
     }
@@ -299,10 +305,9 @@ class Copier {
     this.rich = true;
     // An entry is an array of its own in the JSON.
     if (depth + 1 >= DEPTH_MAX) throw this.#tooDeep(source, depth, key);
-    this.#containers[depth + 1] = [];
     const copy = new Map<unknown, unknown>();
     for (const [itemKey, item] of source) {
-      this.#keys[depth + 1] = copy.size;
+      this.#enter([], depth + 1, copy.size);
       copy.set(this.#copyItem(itemKey, depth + 2, 0), this.#copyItem(item, depth + 2, 1));
     }
     return copy;
@@ -316,11 +321,20 @@ class Copier {
   #copyJson(source: object, depth: number): unknown {
     let json: unknown;
     try {
-      json = (source as { toJSON(key: string): unknown }).toJSON(String(this.#keys[depth]));
+      json = (source as { toJSON(key: string): unknown }).toJSON(String(this.#keys[depth] ?? ''));
     } catch (cause) {
       throw this.#refusal(depth + 1, 'toJSON()', 'threw', cause);
     }
     return this.#copy(json, depth + 1, 'toJSON()');
+  }
+
+  #enter(container: object, depth: number, key: string | number): void {
+    if (this.#keys === NO_STEPS) {
+      this.#containers = [this.data];
+      this.#keys = [''];
+    }
+    this.#containers[depth] = container;
+    this.#keys[depth] = key;
   }
 
   #read(source: object, key: string | number, depth: number): unknown {

@@ -34,7 +34,7 @@ const LEAVES = new Map<Tag, Map<None, RichType>>();
 
 function leaf(tag: Tag, none: None): RichType {
   let leaves = LEAVES.get(tag);
-  if (leaves === undefined) LEAVES.set(tag, (leaves = new Map()));
+  if (leaves === undefined) LEAVES.set(tag, (leaves = new Map<None, RichType>()));
   let type = leaves.get(none);
   if (type === undefined) leaves.set(none, (type = { tag, none }));
   return type;
@@ -46,15 +46,12 @@ const UNDEFINED = leaf('', 'u');
 const BIGINT = leaf('N', '');
 const NEGATIVE_ZERO = leaf('Z', '');
 
-function compound(
-  tag: Tag,
-  none: None,
-  inside: ReadonlyMap<string, RichType> | RichType | undefined,
-): RichType {
-  if (!(inside instanceof Map)) return { tag, none, each: inside as RichType | undefined };
+type Inside = Pick<RichType, 'fields' | 'each'>;
+
+function compound(tag: Tag, none: None, inside: Inside): RichType {
   let required = 0;
-  for (const field of inside.values()) if (field.none === '') required += 1;
-  return { tag, none, fields: inside, required };
+  for (const field of inside.fields?.values() ?? []) if (field.none === '') required += 1;
+  return { tag, none, fields: inside.fields, required, each: inside.each };
 }
 
 const BIGINT_DIGITS_MAX = 10_000;
@@ -67,7 +64,7 @@ const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
 
 /** Unix milliseconds of an RFC 3339 time, NaN if it is none. */
 export function instantOf(text: string): number {
-  return RFC_3339.test(text) ? Date.parse(text.toUpperCase()) : NaN;
+  return RFC_3339.test(text) ? Date.parse(text) : NaN;
 }
 
 /** Sets an own property whatever its name: assigning to `__proto__` would change the prototype. */
@@ -150,25 +147,28 @@ function inspectFields(tag: Tag, record: Readonly<Record<string, unknown>>): Ric
     const type = inspect(record[key]);
     if (!isPlain(type)) (fields ??= new Map<string, RichType>()).set(key, type);
   }
-  return fields === undefined && tag === '{' ? PLAIN : compound(tag, '', fields);
+  return fields === undefined && tag === '{' ? PLAIN : compound(tag, '', { fields });
 }
 
 function inspectItems(tag: Tag, items: readonly unknown[]): RichType {
   const types = items.map(inspect);
   if (types.every(isPlain)) return tag === '[' ? PLAIN : leaf(tag, '');
   const each = commonOf(types);
-  if (each !== undefined && items.every((item) => fits(item, each))) return compound(tag, '', each);
+  if (each !== undefined && items.every((item) => fits(item, each))) return compound(tag, '', { each });
   const fields = new Map<string, RichType>();
   for (const [index, type] of types.entries()) if (!isPlain(type)) fields.set(String(index), type);
-  return compound(tag, '', fields);
+  return compound(tag, '', { fields });
 }
 
 /** The one type that may read what each of these reads, if there is one; `fits` tells whether it does. */
 function commonOf(types: readonly RichType[]): RichType | undefined {
   const [first] = types;
   if (types.every((type) => type === first)) return first;
-  const tags = new Set(types.map((type) => type.tag)).add('');
-  const nones = new Set(types.map((type) => type.none)).add('').add('?');
+  const tags = new Set(types.map((type) => type.tag));
+  const nones = new Set(types.map((type) => type.none));
+  tags.delete('');
+  nones.delete('');
+  if (nones.size > 1) nones.delete('?');
   const eaches: RichType[] = [];
   const lists = new Map<string, RichType[]>();
   for (const { each, fields } of types) {
@@ -179,26 +179,24 @@ function commonOf(types: readonly RichType[]): RichType | undefined {
       else list.push(field);
     }
   }
-  if (tags.size > 2 || nones.size > 3 || (eaches.length > 0 && lists.size > 0)) return undefined;
-  const tag = [...tags].find((each) => each !== '') ?? '';
-  const none = [...nones].find((each) => each !== '' && each !== '?') ?? (types.some(mayBeNull) ? '?' : '');
+  if (tags.size > 1 || nones.size > 1 || (eaches.length > 0 && lists.size > 0)) return undefined;
+  const [tag = ''] = tags;
+  const [none = ''] = nones;
+  // What has no type here may be missing, null, or plain and without any of the fields inside.
+  const commonHere = (list: readonly RichType[]) =>
+    commonOf(list.length < types.length ? [...list, NULL] : list);
   if (eaches.length > 0) {
-    const each = commonOf(eaches);
-    return each && compound(tag, none, each);
+    const each = commonHere(eaches);
+    return each && compound(tag, none, { each });
   }
   if (lists.size === 0) return leaf(tag, none);
   const fields = new Map<string, RichType>();
   for (const [key, list] of lists) {
-    const field = commonOf(list);
+    const field = commonHere(list);
     if (field === undefined) return undefined;
-    const mayMiss = list.length < types.length && field.none === '';
-    fields.set(key, mayMiss ? { ...field, none: '?' } : field);
+    fields.set(key, field);
   }
-  return compound(tag, none, fields);
-}
-
-function mayBeNull(type: RichType): boolean {
-  return type.none === '?';
+  return compound(tag, none, { fields });
 }
 
 /** Whether this type, common to this value and others, gives exactly this value back. */
@@ -261,7 +259,8 @@ export function toPlain(value: unknown): unknown {
       return Array.from(value as Map<unknown, unknown>, ([key, item]) => [toPlain(key), toPlain(item)]);
     case '{': {
       const plain: Record<string, unknown> = {};
-      for (const [key, item] of Object.entries(value as object)) setOwn(plain, key, toPlain(item));
+      const record = value as Record<string, unknown>;
+      for (const key of Object.keys(record)) setOwn(plain, key, toPlain(record[key]));
       return plain;
     }
     default:
@@ -400,19 +399,21 @@ export const DEPTH_MAX = 200;
 
 /** The header of a type: printable ASCII without spaces. */
 export function writeTypes(type: RichType): string {
-  return VERSION + textOf(type);
+  return `${VERSION}${textOf(type)}`;
 }
 
-function textOf(type: RichType): string {
-  const { tag, none, fields, each } = type;
-  if (each !== undefined) return `${tag === 'S' ? 'S' : ''}[*${textOf(each)}]${none}`;
-  if (fields === undefined) return tag + none;
-  const inside = Array.from(fields, ([key, field]) => `${escapeKey(key)}:${textOf(field)}`).join();
-  const [open, close] = tag === 'S' || tag === '[' ? '[]' : '{}';
-  return `${tag.replace(/[[{]/, '')}${open}${inside}${close}${none}`;
+function textOf({ tag, none, fields, each }: RichType): string {
+  if (each === undefined && fields === undefined) return tag + none;
+  const isList = tag === '[' || tag === 'S';
+  let text = each === undefined ? '' : `*${textOf(each)}`;
+  if (fields !== undefined) {
+    for (const [key, field] of fields) text += `${text === '' ? '' : ','}${escapeKey(key)}:${textOf(field)}`;
+  }
+  return (tag === 'S' || tag === 'M' ? tag : '') + (isList ? `[${text}]` : `{${text}}`) + none;
 }
 
 function escapeKey(key: string): string {
+  if (/^[A-Za-z0-9_-]*$/.test(key)) return key;
   return key.replace(/[^A-Za-z0-9_-]/g, (unit) => `%${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
@@ -458,13 +459,13 @@ class HeaderReader {
     return inside === undefined ? leaf(tag, none) : compound(tag, none, inside);
   }
 
-  #inside(tag: Tag, depth: number): ReadonlyMap<string, RichType> | RichType | undefined {
-    if (tag === '{' || (tag === 'M' && this.#take(/\{/y))) return this.#fields(/\}/y, depth);
+  #inside(tag: Tag, depth: number): Inside | undefined {
+    if (tag === '{' || (tag === 'M' && this.#take(/\{/y))) return { fields: this.#fields(/\}/y, depth) };
     if (tag !== '[' && !(tag === 'S' && this.#take(/\[/y))) return undefined;
-    if (!this.#take(/\*/y)) return this.#fields(/\]/y, depth);
+    if (!this.#take(/\*/y)) return { fields: this.#fields(/\]/y, depth) };
     const each = this.#type(depth + 1);
     if (!this.#take(/\]/y)) throw malformed();
-    return each;
+    return { each };
   }
 
   #fields(close: RegExp, depth: number): ReadonlyMap<string, RichType> {

@@ -1,3 +1,4 @@
+import { systemEnvironment, type Environment } from './clock.js';
 import { TopicTrie } from './topic-trie.js';
 import { parsePattern, type TopicInput } from './topic.js';
 
@@ -6,8 +7,13 @@ import { parsePattern, type TopicInput } from './topic.js';
  * Memory is given back as pairs are removed.
  */
 export class TopicIndex<T> {
-  readonly #trie = new TopicTrie<Held<T>>();
+  readonly #trie: TopicTrie<Held<T>>;
   #size = 0;
+
+  /** Chance decides how words are hashed, and so how fast `match` is, not what it gives. */
+  constructor(environment: Pick<Environment, 'random'> = systemEnvironment) {
+    this.#trie = new TopicTrie(Math.floor(environment.random() * 2 ** 32) | 1);
+  }
 
   /** How many pairs it holds. */
   get size(): number {
@@ -24,9 +30,9 @@ export class TopicIndex<T> {
     const parsed = parsePattern(pattern);
     const held = this.#trie.get(parsed);
     if (holds(held, value)) return false;
-    if (held instanceof Several) held.add(value);
-    else if (held !== undefined) this.#trie.set(parsed, new Several<T>([held, value]));
-    else this.#trie.set(parsed, value === undefined ? new Several<T>([value]) : value);
+    if (held instanceof Several) held.set.add(value);
+    else if (held !== undefined) this.#trie.set(parsed, new Several<T>(held, value));
+    else this.#trie.set(parsed, value === undefined ? new Several<T>(value) : value);
     this.#size += 1;
     return true;
   }
@@ -36,8 +42,8 @@ export class TopicIndex<T> {
     const parsed = parsePattern(pattern);
     const held = this.#trie.get(parsed);
     if (!holds(held, value)) return false;
-    if (held instanceof Several) held.delete(value);
-    if (!(held instanceof Several) || held.size === 0) this.#trie.delete(parsed);
+    if (held instanceof Several) held.set.delete(value);
+    if (!(held instanceof Several) || held.set.size === 0) this.#trie.delete(parsed);
     this.#size -= 1;
     return true;
   }
@@ -54,10 +60,17 @@ export class TopicIndex<T> {
 /** The values of one pattern. Most have one, which is held as it is, unless it is undefined. */
 type Held<T> = T | Several<T>;
 
-class Several<T> extends Set<T> {}
+/** Holds a Set and is none: V8 copies a Set fast, but not one of a subclass. */
+class Several<T> {
+  readonly set: Set<T>;
+
+  constructor(...values: T[]) {
+    this.set = new Set(values);
+  }
+}
 
 function holds<T>(held: Held<T> | undefined, value: T): boolean {
-  if (held instanceof Several) return held.has(value);
+  if (held instanceof Several) return held.set.has(value);
   return held !== undefined && [held as T].includes(value);
 }
 
@@ -65,14 +78,15 @@ function holds<T>(held: Held<T> | undefined, value: T): boolean {
 const listMax = 16;
 
 function distinct<T>(found: Held<T>[]): T[] {
-  if (found.length < 2 && !(found[0] instanceof Several)) return found as T[];
+  if (found.length === 1 && found[0] instanceof Several) return [...found[0].set];
+  if (found.length < 2) return found as T[];
   const values: T[] = [];
   const add = (value: T): void => {
     if (values.length > listMax || !values.includes(value)) values.push(value);
   };
   for (const held of found) {
-    if (held instanceof Several) held.forEach(add);
+    if (held instanceof Several) held.set.forEach(add);
     else add(held);
   }
-  return found.length > 1 && values.length > listMax ? [...new Set(values)] : values;
+  return values.length > listMax ? [...new Set(values)] : values;
 }

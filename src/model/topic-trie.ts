@@ -32,7 +32,7 @@ export class TopicTrie<V> {
   #visit = 0;
 
   /** `factor`: see WordReader. */
-  constructor(factor = Math.floor(Math.random() * 2 ** 32) | 1) {
+  constructor(factor: number) {
     this.#reader = new WordReader(factor);
   }
 
@@ -74,7 +74,7 @@ export class TopicTrie<V> {
     this.#wild -= 1;
     for (let at = pattern.segments.length - 1; node.parent !== undefined && isBare(node); at -= 1) {
       node = node.parent;
-      this.#cut(node, pattern.segments[at] as string, at);
+      this.#cut(node, pattern.segments[at]!, at);
     }
   }
 
@@ -130,7 +130,7 @@ export class TopicTrie<V> {
   }
 
   #grow(parent: Node<V>, segment: string, at: number): Node<V> {
-    const node = new Node(parent, mixHashes(parent.hash, this.#reader.hashes[at] as number));
+    const node = new Node(parent, mixHashes(parent.hash, this.#reader.hashes[at]!));
     if (segment === '*') return (parent.star = node);
     if (segment === '#') return (parent.gap = node);
     parent.words += 1;
@@ -150,9 +150,9 @@ export class TopicTrie<V> {
   /** The place of the child by the word at `at` of the string that was read. */
   #place(parent: Node<V>, at: number): number {
     const { text, ends, hashes } = this.#reader;
-    const hash = mixHashes(parent.hash, hashes[at] as number);
+    const hash = mixHashes(parent.hash, hashes[at]!);
     const start = this.#reader.startOf(at);
-    const end = ends[at] as number;
+    const end = ends[at]!;
     let place = this.#nodes.find(hash, text, start, end);
     while (place >= 0 && this.#nodes.at(place)?.parent !== parent)
       place = this.#nodes.find(hash, text, start, end, place);

@@ -28,7 +28,9 @@ const recentMax = 1_000;
  * gives the same. In an array each non-empty string is a word, `*` and `#` too; the string form escapes
  * `.`, `*`, `#`, `%` and control characters inside a word as `%XX`, and reads each `%XX` that is UTF-8.
  *
- * Throws TopicError: see the messages below.
+ * Throws TopicError for what is no string or array of strings, an empty word, none at all, more than 255 bytes of string form
+ * (as written or canonical), a lone surrogate; in the string form also for a wildcard, a raw control character, and a `%`
+ * without two hex digits or that is not UTF-8.
  */
 export function parseTopic(input: TopicInput): Topic {
   if (typeof input !== 'string') return freshTopic(input);
@@ -55,7 +57,7 @@ function freshTopic(input: TopicInput): Topic {
  * the ordinary word `*` is `%2A` in the string form and cannot be said in an array. Of neighbouring wildcards with a `#`
  * among them the normal form keeps each `*` and puts one `#` behind them.
  *
- * Throws PatternError: for the reasons of `parseTopic`, and for more than two `#` in the normal form.
+ * Throws PatternError for the reasons of `parseTopic`, and for more than two `#` in the normal form.
  */
 export function parsePattern(input: TopicInput): Pattern {
   const segments: string[] = [];
@@ -74,14 +76,16 @@ export function parsePattern(input: TopicInput): Pattern {
     if (segment !== undefined) segments.push(segment);
   }
   if (gaps > gapsMax) {
-    refuse('Pattern', input, `has ${gaps} "#", and ${gapsMax} is the limit. Use several patterns instead.`);
+    refuse(
+      'Pattern',
+      input,
+      `has ${gaps} "#" in its normal form, and ${gapsMax} is the limit. Use several patterns instead.`,
+    );
   }
   return Object.freeze({ pattern: segments.join('.'), segments: Object.freeze(segments) });
 }
 
-/**
- * Whether the pattern matches the topic. Throws PatternError or TopicError, as parsing does.
- */
+/** Whether the pattern matches the topic. Throws PatternError or TopicError, as parsing does. */
 export function topicMatches(pattern: TopicInput, topic: TopicInput): boolean {
   return covers(parsePattern(pattern).segments, parseTopic(topic).topic.split('.'));
 }
@@ -202,7 +206,8 @@ function escapeWord(word: string): string {
 const tooLong = `has more than ${bytesMax} bytes in its string form. Use fewer or shorter words.`;
 
 function isTooLong(text: string): boolean {
-  return text.length * 3 > bytesMax && Buffer.byteLength(text) > bytesMax;
+  if (text.length * 3 <= bytesMax) return false;
+  return text.length > bytesMax || Buffer.byteLength(text) > bytesMax;
 }
 
 function refuse(kind: Kind, input: unknown, problem: string): never {

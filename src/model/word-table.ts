@@ -37,7 +37,7 @@ export class WordReader {
   }
 
   startOf(at: number): number {
-    return at === 0 ? 0 : (this.ends[at - 1] as number) + 1;
+    return at === 0 ? 0 : this.ends[at - 1]! + 1;
   }
 }
 
@@ -99,7 +99,7 @@ export class WordTable<V> {
     let free = place;
     // Those behind it move up, or the way to them would end here. None may come to stand before the place of its hash.
     for (let next = (free + 1) & mask; hashes[next] !== 0; next = (next + 1) & mask) {
-      const hash = hashes[next] as number;
+      const hash = hashes[next]!;
       if (((next - hash) & mask) < ((next - free) & mask)) continue;
       hashes[free] = hash;
       this.#cells.copyWithin(2 * free, 2 * next, 2 * next + 2);

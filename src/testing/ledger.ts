@@ -7,7 +7,7 @@ export interface ConfirmedRecord {
   readonly id: string;
   readonly topic: string;
   readonly producer: string;
-  /** Rises in the order of the producer's publishes, each of which waited for the one before. */
+  /** Rises in the order of the producer's publishes. */
   readonly sequence: number;
   readonly queues: readonly string[];
 }
@@ -257,7 +257,9 @@ class Book {
         if (!before || before.sequence < sequence) last.set(producer, { id, sequence });
         else {
           reordered++;
-          tell(`${nameOf(id, messages)} was handled after ${nameOf(before.id, messages)}, in epoch ${epoch}.`);
+          tell(
+            `${nameOf(id, messages)} was handled after ${nameOf(before.id, messages)}, in epoch ${epoch}.`,
+          );
         }
       }
     return reordered;
@@ -265,7 +267,9 @@ class Book {
 
   #twoOwners(tell: (what: string) => void): number {
     for (const { epoch, master, observer } of this.#late)
-      tell(`An effect of epoch ${epoch} (${master}) was accepted after one of a higher epoch, as ${observer} saw.`);
+      tell(
+        `An effect of epoch ${epoch} (${master}) was accepted after one of a higher epoch, as ${observer} saw.`,
+      );
     let shared = 0;
     for (const [epoch, masters] of this.#holders) {
       if (masters.size === 1) continue;

@@ -47,7 +47,7 @@ export class MachineLab {
       ),
     });
     this.actor = createActor(provided, {
-      input: options.input as never,
+      input: options.input,
       clock: this.clock,
       inspect: (event) => {
         if (event.type !== '@xstate.microstep' || event.actorRef !== this.actor) return;
@@ -105,7 +105,9 @@ export class MachineLab {
   #resourceSlot(name: string): unknown {
     return fromCallback(({ sendBack }) => {
       this.#resources.set(name, sendBack);
-      return () => void (this.#resources.get(name) === sendBack && this.#resources.delete(name));
+      return () => {
+        if (this.#resources.get(name) === sendBack) this.#resources.delete(name);
+      };
     });
   }
 }
@@ -124,8 +126,8 @@ export function arrowsOf(machine: AnyStateMachine): string[] {
   const arrows: string[] = [];
   const walk = (node: AnyStateMachine['root']): void => {
     for (const list of node.transitions.values())
-      for (const arrow of list) arrows.push(nameOf(arrow as unknown as Arrow));
-    for (const arrow of node.always ?? []) arrows.push(nameOf(arrow as unknown as Arrow));
+      for (const arrow of list) arrows.push(nameOf(arrow));
+    for (const arrow of node.always ?? []) arrows.push(nameOf(arrow));
     for (const child of Object.values(node.states)) walk(child);
   };
   walk(machine.root);
@@ -143,6 +145,6 @@ function nameOf(arrow: Arrow): string {
 
 function pathOf(value: unknown): string {
   if (typeof value === 'string') return value;
-  const [key, inner] = Object.entries(value as object)[0]!;
+  const [key, inner] = Object.entries(value as Record<string, unknown>)[0]!;
   return `${key}.${pathOf(inner)}`;
 }

@@ -1,8 +1,9 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { createActor, createMachine, fromCallback, setup, type AnyActorRef } from 'xstate';
+import { createActor, createMachine, fromCallback, setup, type AnyActorRef, type Snapshot } from 'xstate';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { IncarnationInfo } from '../../actors/supervision/child-spec.js';
+import type { SupervisorSnapshot } from '../../actors/supervision/protocol.js';
 import { createSupervisor } from '../../actors/supervisor.js';
 import { World } from './supervisor-world.js';
 
@@ -81,7 +82,7 @@ describe('no error of a child is ever an uncaught exception', () => {
       const ref = world.child('a');
       ref.subscribe(() => {});
       ref.subscribe({ next: () => {} });
-      ref.select((snapshot) => snapshot.status).subscribe(() => {});
+      ref.select((snapshot: Snapshot<unknown>) => snapshot.status).subscribe(() => {});
       world.root.subscribe(() => {});
       world.crash('a');
       ref.subscribe(() => {});
@@ -104,6 +105,29 @@ describe('no error of a child is ever an uncaught exception', () => {
     expect(() => world.crash('a')).not.toThrow();
     expect(() => world.root.send({ type: 'child.start', child: world.unstartable('x') })).not.toThrow();
   });
+});
+
+test('an inspector that throws ends the supervisor, and no child is left behind', () => {
+  const logic = createSupervisor({ children: [world.worker('a'), world.worker('b'), world.worker('c')] });
+  const error = new Error('a broken inspector');
+  const root = createActor(logic, {
+    inspect: (event) => {
+      if (event.type !== '@xstate.event' || (event.actorRef as AnyActorRef).id !== 'b') return;
+      if (event.event.type === 'supervisor.stop') throw error;
+    },
+  });
+  const told: string[] = [];
+  root.on('*', ({ type, id }) => told.push(`${type} ${id}`));
+  root.start();
+  const { children } = root.getSnapshot().context;
+  root.send({ type: 'stop' });
+  expect(root.getSnapshot()).toMatchObject({ status: 'error', error });
+  expect(told).toEqual(['child.ended c', 'child.killed b', 'child.killed a']);
+  expect(children.map(({ ref }) => (ref?.getSnapshot() as Snapshot<unknown>).status)).toEqual([
+    'stopped',
+    'stopped',
+    'done',
+  ]);
 });
 
 describe('the signal of an incarnation', () => {
@@ -196,7 +220,8 @@ describe('the inspector', () => {
         supervisor: { strategy: 'one-for-one', intensity: 5, periodMs: 30_000, autoShutdown: 'never' },
       },
     });
-    expect(JSON.parse(JSON.stringify(world.root.getSnapshot())).context.children).toEqual([
+    const written = JSON.parse(JSON.stringify(world.root.getSnapshot())) as SupervisorSnapshot;
+    expect(written.context.children).toEqual([
       { id: 'a', status: 'running', restarts: 0, ref: { xstate$$type: 1, id: 'a' } },
     ]);
   });

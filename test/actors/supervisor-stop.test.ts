@@ -5,11 +5,17 @@ import {
   fromCallback,
   fromPromise,
   fromTransition,
+  SimulatedClock,
+  type ActorOptions,
+  type AnyActorLogic,
   type AnyActorRef,
+  type Snapshot,
 } from 'xstate';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { createSupervisor } from '../../actors/supervisor.js';
 import { World } from './supervisor-world.js';
+
+type Clock = NonNullable<ActorOptions<AnyActorLogic>['clock']>;
 
 let world: World;
 beforeEach(() => {
@@ -39,6 +45,34 @@ describe('a request to stop', () => {
     world.clock.advance(1);
     expect(world.root.getSnapshot().status).toBe('done');
     expect(world.types()).toEqual(['child.killed deaf']);
+  });
+
+  test('counts them on any clock that an actor system takes', () => {
+    const clock = new SimulatedClock();
+    const logic = createSupervisor({
+      children: [world.worker('a', { manner: 'stubborn', shutdownMs: 300 })],
+    });
+    const timers: Clock = {
+      setTimeout: (callback, delayMs) => clock.setTimeout(callback, delayMs),
+      clearTimeout: (timer: number) => clock.clearTimeout(timer),
+    };
+    for (const each of [clock, timers]) {
+      const root = createActor(logic, { clock: each }).start();
+      root.send({ type: 'stop' });
+      clock.increment(299);
+      expect(root.getSnapshot().status).toBe('active');
+      clock.increment(1);
+      expect(root.getSnapshot().status).toBe('done');
+    }
+  });
+
+  test('or on its own clock', () => {
+    const { clock } = world;
+    const logic = createSupervisor({ clock, children: [world.worker('a', { manner: 'stubborn' })] });
+    const root = createActor(logic).start();
+    root.send({ type: 'stop' });
+    clock.advance(5_000);
+    expect(root.getSnapshot().status).toBe('done');
   });
 
   test('with shutdownMs 0 stops it by force at once, without asking', () => {
@@ -147,6 +181,25 @@ describe('a request to stop', () => {
   });
 });
 
+test('a child that crashes before its turn to stop is not asked, nor restarted', () => {
+  const heard: string[] = [];
+  const rival = createMachine({
+    initial: 'on',
+    exit: ({ self }) => {
+      // The request is in the supervisor's mailbox before the news of the crash.
+      self._parent?.send({ type: 'child.stop', id: 'a' });
+      world.child('a').send({ type: 'crash' });
+    },
+    states: { on: { on: { 'supervisor.stop': 'off' } }, off: { type: 'final' } },
+  });
+  world.start({ children: [world.worker('a'), { id: 'rival', logic: rival }] });
+  world.child('a').subscribe({ error: () => heard.push('crash') });
+  world.root.send({ type: 'child.stop', id: 'rival' });
+  expect(heard).toEqual(['crash']);
+  expect(world.types()).toEqual(['child.ended rival', 'child.crashed a', 'child.ended a']);
+  expect(world.statuses()).toEqual({ a: 'stopped', rival: 'stopped' });
+});
+
 describe('a supervisor inside a supervisor', () => {
   test('gets all the time its own children need', () => {
     const inner = createSupervisor({ children: [world.worker('x', { manner: 'slow', shutdownMs: 60_000 })] });
@@ -227,7 +280,7 @@ describe('persistence', () => {
     const running = world.run(logic);
     world.crash('a');
     const again = createActor(logic, {
-      snapshot: JSON.parse(JSON.stringify(running.getPersistedSnapshot())),
+      snapshot: JSON.parse(JSON.stringify(running.getPersistedSnapshot())) as Snapshot<unknown>,
     });
     world.news();
     again.start();

@@ -1,4 +1,12 @@
-import { createActor, fromCallback, setup, type Actor, type AnyActorLogic, type AnyActorRef } from 'xstate';
+import {
+  createActor,
+  fromCallback,
+  setup,
+  type Actor,
+  type AnyActorLogic,
+  type AnyActorRef,
+  type Snapshot,
+} from 'xstate';
 import type { ChildSpec, IncarnationInfo } from '../../actors/supervision/child-spec.js';
 import type { SupervisorEmitted } from '../../actors/supervision/protocol.js';
 import { createSupervisor, type SupervisorLogic } from '../../actors/supervisor.js';
@@ -132,7 +140,20 @@ export class World {
     return this.log.splice(0).join(' ');
   }
 
-  alive(): string[] {
-    return this.actors.filter(({ ref }) => ref.getSnapshot().status === 'active').map(({ ref }) => ref.id);
+  /** The session ids of the children that live. */
+  living(): string[] {
+    const ids: string[] = [];
+    for (const { ref, parent } of this.actors) {
+      if (parent !== undefined && isActive(ref)) ids.push(ref.sessionId);
+    }
+    return ids;
   }
+
+  alive(): string[] {
+    return this.actors.filter(({ ref }) => isActive(ref)).map(({ ref }) => ref.id);
+  }
+}
+
+function isActive(ref: AnyActorRef): boolean {
+  return (ref.getSnapshot() as Snapshot<unknown>).status === 'active';
 }

@@ -1,5 +1,6 @@
 import { createActor, createMachine, fromPromise } from 'xstate';
 import { beforeEach, describe, expect, test } from 'vitest';
+import type { SupervisorSnapshot } from '../../actors/supervision/protocol.js';
 import type { SupervisorOptions } from '../../actors/supervision/settings.js';
 import { createSupervisor } from '../../actors/supervisor.js';
 import { OptionError, RestartIntensityError } from '../../src/model/errors.js';
@@ -321,8 +322,8 @@ describe('restart intensity', () => {
     const inner = createSupervisor({ intensity: 1, children: [world.worker('x'), world.worker('y')] });
     world.start({ intensity: 1, children: [world.worker('a'), { id: 'inner', logic: inner }] });
     const crashX = () => {
-      const { children } = world.child('inner').getSnapshot().context;
-      children[0].ref.send({ type: 'crash' });
+      const { children } = (world.child('inner').getSnapshot() as SupervisorSnapshot).context;
+      children[0]?.ref?.send({ type: 'crash' });
     };
     crashX();
     expect(world.emitted).toEqual([]);
@@ -347,7 +348,7 @@ describe('back-off', () => {
   test('waits before a restart, longer with each in the period, with full jitter', () => {
     let random = 1 - Number.EPSILON;
     world.start({ intensity: 9, backoff, random: () => random, children: three() });
-    for (const delay of [100, 200, 350, 350]) {
+    for (const delay of [99, 199, 349, 349]) {
       world.crash('b');
       expect(world.statuses()).toMatchObject({ a: 'running', b: 'waiting' });
       world.clock.advance(delay - 1);
@@ -387,13 +388,36 @@ describe('back-off', () => {
     expect(world.news()).toBe('-c +a +c');
   });
 
-  test('is stopped while it waits without a restart', () => {
+  test('a group that becomes wider waits anew', () => {
+    world.start({ strategy: 'rest-for-one', backoff, random: () => 0.5, children: three() });
+    world.crash('b');
+    world.clock.advance(40);
+    world.crash('a');
+    world.news();
+    world.clock.advance(99);
+    expect(world.news()).toBe('');
+    expect(world.clock.pending).toBe(1);
+    world.clock.advance(1);
+    expect(world.news()).toBe('+a +b +c');
+  });
+
+  test('a child that waits when all is stopped does not start', () => {
     world.start({ backoff, children: three() });
     world.crash('b');
     world.root.send({ type: 'stop' });
     expect(world.root.getSnapshot().status).toBe('done');
     expect(world.clock.pending).toBe(0);
     expect(world.types()).toContain('child.ended b');
+  });
+
+  test('nor does a group that is stopped while it waits', () => {
+    world.start({ strategy: 'one-for-all', backoff, random: () => 0.5, children: three() });
+    world.crash('b');
+    world.news();
+    world.root.send({ type: 'stop' });
+    expect(world.root.getSnapshot().status).toBe('done');
+    expect(world.clock.pending).toBe(0);
+    expect(world.news()).toBe('');
   });
 
   test('a child stopped while it waits stays stopped, its group starts without it', () => {

@@ -3,6 +3,7 @@ import type { Envelope } from '../../model/message.js';
 import type { Clock, Timer } from '../../model/clock.js';
 import { FencedError, QueueDeletedError } from '../../model/errors.js';
 import type { Journal } from './journal.js';
+import type { Operations, Worker } from './operations.js';
 import { ReadyList } from './ready-list.js';
 
 /** A message in its place in one durable queue. */
@@ -15,6 +16,8 @@ export interface Entry {
   redelivered: boolean;
   /** A call has begun since the entry was last handed over. */
   begun: boolean;
+  /** Written down: before that nobody gets it. */
+  isSafe: boolean;
 }
 
 export interface Letter extends LetterDetails {
@@ -39,15 +42,24 @@ export interface Claimant {
   readonly master: string;
   granted(epoch: number): void;
   standby(holder: Holder): void;
-  fenced(reason: Error): void;
   lost(reason: Error): void;
 }
 
+export interface QueuePorts {
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly operations: Operations;
+  expired(): void;
+}
+
+/** Node's timers hold 31 bits. */
+const TIMER_MAX_MS = 2_147_483_647;
+
 /**
  * One durable queue of the hub. Everything is decided in one thread, so a grant, an ack, a save and a fence are plain
- * comparisons: whoever is not `owner` now is refused.
+ * comparisons: whoever is not `owner` now is refused. Called within an operation of the hub.
  */
-export class DurableQueue {
+export class DurableQueue implements Worker {
   readonly bindings = new Set<string>();
   readonly letters = new Map<string, Letter>();
   readonly takers: Taker[] = [];
@@ -56,24 +68,22 @@ export class DurableQueue {
   epoch = 0;
   checkpoint: Uint8Array | undefined;
 
+  readonly #ports: QueuePorts;
   readonly #ready = new ReadyList<Entry>();
-  readonly #journal: Journal;
-  readonly #clock: Clock;
-  readonly #expired: () => void;
+  #isGone = false;
   #ownerHasBound = false;
   #nextPosition = 1;
   #unsettled = 0;
   #nextTaker = 0;
+  #idleSince = 0;
   #expiry: Timer | undefined;
 
   constructor(
     readonly id: string,
     readonly spec: QueueSpec,
-    ports: { journal: Journal; clock: Clock; expired: () => void },
+    ports: QueuePorts,
   ) {
-    this.#journal = ports.journal;
-    this.#clock = ports.clock;
-    this.#expired = ports.expired;
+    this.#ports = ports;
     this.#watchExpiry();
   }
 
@@ -86,36 +96,53 @@ export class DurableQueue {
     return limit?.onFull === 'reject-publish' && this.depth >= limit.messages;
   }
 
-  /** Takes a message at the tail; `dispatch` hands it on once it is safe. */
+  get isInUse(): boolean {
+    return this.takers.length > 0 || this.owner !== undefined || this.standbys.length > 0;
+  }
+
+  /** Takes a message at the tail. It is handed on once it is safe. */
   append(envelope: Envelope, redrives = 0): void {
+    const { journal, operations } = this.#ports;
     const limit = this.spec.limit;
     if (limit?.onFull === 'drop-oldest' && this.depth >= limit.messages) {
       const oldest = this.#ready.take();
-      if (oldest) this.#journal.removeEntry(this, oldest);
+      if (oldest) journal.removeEntry(this, oldest);
     }
     const position = this.#nextPosition++;
     const redelivered = redrives > 0;
-    const entry: Entry = { position, envelope, redrives, attempts: 0, redelivered, begun: false };
+    const entry: Entry = {
+      position,
+      envelope,
+      redrives,
+      attempts: 0,
+      redelivered,
+      begun: false,
+      isSafe: false,
+    };
     this.#ready.append(entry);
-    this.#journal.putEntry(this, entry);
+    journal.putEntry(this, entry);
+    journal.afterFlush(() => {
+      entry.isSafe = true;
+      if (!this.#isGone) operations.run(() => operations.callLater(this));
+    });
   }
 
-  /** Hands ready messages to takers with credit, in turn. */
-  dispatch(): void {
-    while (this.#ready.size > 0) {
-      const taker = this.#takerWithCredit();
-      if (!taker) return;
-      const entry = this.#ready.take()!;
-      this.#unsettled++;
-      taker.held.add(entry);
-      taker.deliver(entry);
-    }
+  /** Hands one ready message to a taker with credit, in turn. */
+  work(): boolean {
+    if (!this.#ready.peek()?.isSafe) return false;
+    const taker = this.#takerWithCredit();
+    if (!taker) return false;
+    const entry = this.#ready.take()!;
+    this.#unsettled++;
+    taker.held.add(entry);
+    taker.deliver(entry);
+    return true;
   }
 
   addTaker(taker: Taker): void {
     this.takers.push(taker);
     this.#watchExpiry();
-    this.dispatch();
+    this.#ports.operations.callLater(this);
   }
 
   /** Gives back what the taker holds. After a crash nobody knows what had begun: then all of it comes flagged. */
@@ -126,49 +153,51 @@ export class DurableQueue {
     for (const entry of taker.held) {
       if (entry.begun || how === 'crashed') entry.redelivered = true;
       entry.begun = false;
-      this.#journal.putEntry(this, entry);
+      this.#ports.journal.putEntry(this, entry);
     }
     this.#ready.giveBack([...taker.held]);
     this.#unsettled -= taker.held.size;
     taker.held.clear();
     this.#watchExpiry();
-    this.dispatch();
+    this.#ports.operations.callLater(this);
   }
 
   begin(entry: Entry, attempt: number): void {
     entry.attempts = attempt;
     entry.begun = true;
-    this.#journal.putEntry(this, entry);
+    this.#ports.journal.putEntry(this, entry);
   }
 
   cutOff(entry: Entry): void {
     entry.attempts--;
-    this.#journal.putEntry(this, entry);
+    this.#ports.journal.putEntry(this, entry);
   }
 
-  /** False if the taker does not hold it any more. */
-  settle(taker: Taker, entry: Entry): boolean {
-    if (!taker.held.delete(entry)) return false;
+  /** The taker holds it no more, and it is gone. */
+  settle(taker: Taker, entry: Entry): void {
+    taker.held.delete(entry);
     this.#unsettled--;
-    this.#journal.removeEntry(this, entry);
-    return true;
+    this.#ports.journal.removeEntry(this, entry);
+    this.#ports.operations.callLater(this);
   }
 
   bury(entry: Entry, details: LetterDetails): void {
-    const id = `${this.spec.name}/${entry.envelope.id}/${entry.redrives}`;
-    const { envelope, redrives } = entry;
-    const letter: Letter = { ...details, id, envelope, redrives, at: this.#clock.wall() };
+    const { envelope, redrives, position } = entry;
+    const name = `${this.spec.name}/${envelope.id}/${redrives}`;
+    // Only foreign messages have ids that are not unique.
+    const id = this.letters.has(name) ? `${name}/${position}` : name;
+    const letter: Letter = { ...details, id, envelope, redrives, at: this.#ports.clock.wall() };
     this.letters.set(id, letter);
-    this.#journal.putLetter(this, letter);
+    this.#ports.journal.putLetter(this, letter);
   }
 
   takeLetters(ids: readonly string[] | undefined): Letter[] {
-    const wanted = ids ?? [...this.letters.keys()];
     const taken: Letter[] = [];
-    for (const id of wanted) {
+    for (const id of ids ?? [...this.letters.keys()]) {
       const letter = this.letters.get(id);
-      if (!letter || !this.letters.delete(id)) continue;
-      this.#journal.removeLetter(this, letter);
+      if (!letter) continue;
+      this.letters.delete(id);
+      this.#ports.journal.removeLetter(this, letter);
       taken.push(letter);
     }
     return taken;
@@ -194,27 +223,28 @@ export class DurableQueue {
 
   /** The owner's binding set is in place: standbys may rely on it. */
   bound(): void {
-    this.#journal.putQueue(this);
+    this.#ports.journal.putQueue(this);
     if (this.#ownerHasBound || !this.owner) return;
     this.#ownerHasBound = true;
     const holder = this.#holder(this.owner);
-    for (const claimant of [...this.standbys]) claimant.standby(holder);
+    for (const claimant of this.standbys) claimant.standby(holder);
   }
 
   save(checkpoint: Uint8Array): void {
-    this.checkpoint = checkpoint;
-    this.#journal.putQueue(this);
+    this.checkpoint = Uint8Array.from(checkpoint);
+    this.#ports.journal.putQueue(this);
   }
 
   /** The queue ceases to be. */
   destroy(): void {
-    this.#clock.clearTimeout(this.#expiry);
     const reason = new QueueDeletedError(`Queue "${this.spec.name}" was deleted; what it held is gone.`);
     const everybody = [...this.takers, ...(this.owner ? [this.owner] : []), ...this.standbys];
+    this.#isGone = true;
+    this.#watchExpiry();
     this.takers.length = 0;
     this.standbys.length = 0;
     this.owner = undefined;
-    this.#journal.removeQueue(this);
+    this.#ports.journal.removeQueue(this);
     for (const one of everybody) one.lost(reason);
   }
 
@@ -242,10 +272,10 @@ export class DurableQueue {
     const next = this.standbys.shift();
     if (!next) return;
     // A record that starts anew must not turn fences backwards, so the first epoch is a time.
-    this.epoch = this.epoch === 0 ? this.#clock.wall() : this.epoch + 1;
+    this.epoch = this.epoch === 0 ? Math.max(1, this.#ports.clock.wall()) : this.epoch + 1;
     this.owner = next;
     this.#ownerHasBound = false;
-    this.#journal.putQueue(this);
+    this.#ports.journal.putQueue(this);
     next.granted(this.epoch);
   }
 
@@ -258,12 +288,20 @@ export class DurableQueue {
   }
 
   #watchExpiry(): void {
-    const { expiresMs } = this.spec;
-    if (expiresMs === undefined) return;
-    this.#clock.clearTimeout(this.#expiry);
+    if (this.spec.expiresMs === undefined) return;
+    const { clock } = this.#ports;
+    clock.clearTimeout(this.#expiry);
     this.#expiry = undefined;
-    if (this.takers.length > 0 || this.owner || this.standbys.length > 0) return;
-    this.#expiry = this.#clock.setTimeout(this.#expired, expiresMs);
+    if (this.#isGone || this.isInUse) return;
+    this.#idleSince = clock.now();
+    this.#awaitExpiry(this.spec.expiresMs);
+  }
+
+  #awaitExpiry(expiresMs: number): void {
+    const { clock, expired } = this.#ports;
+    const leftMs = this.#idleSince + expiresMs - clock.now();
+    if (leftMs <= 0) expired();
+    else this.#expiry = clock.setTimeout(() => this.#awaitExpiry(expiresMs), Math.min(leftMs, TIMER_MAX_MS));
   }
 }
 

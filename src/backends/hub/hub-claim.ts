@@ -2,12 +2,13 @@ import type { Claim, ClaimSink, Delivery, Holder, Ownership } from '../../backen
 import { FencedError } from '../../model/errors.js';
 import { fencedBy, type Claimant, type DurableQueue } from './durable-queue.js';
 import type { Hub } from './hub.js';
-import { HubDelivery } from './hub-consumer.js';
+import type { HubConsumer } from './hub-consumer.js';
 
 /** One session's standing for the ownership of a queue. */
 export class HubClaim implements Claim, Claimant {
   ended: () => void = () => {};
   #ownership: HubOwnership | undefined;
+  #isOpen = true;
 
   constructor(
     readonly hub: Hub,
@@ -22,56 +23,63 @@ export class HubClaim implements Claim, Claimant {
   }
 
   async withdraw(): Promise<void> {
-    this.end();
+    this.hub.operations.run(() => this.end());
     await this.confirmed();
   }
 
   end(): void {
-    this.#forget();
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    const ownership = this.#ownership;
+    this.#ownership = undefined;
+    this.ended();
+    // What it still consumes goes back before a successor is granted.
+    for (const consumer of [...(ownership?.consumers ?? [])]) consumer.end('crashed');
     this.queue.withdraw(this);
   }
 
   granted(epoch: number): void {
     const ownership = new HubOwnership(this, epoch);
     this.#ownership = ownership;
-    // The successor may rely on the new epoch only once it is safe.
-    this.hub.journal.afterFlush(() => {
-      if (this.#ownership === ownership) this.sink.granted(ownership);
+    this.#sayWhenSafe(() => {
+      if (this.owns(ownership)) this.sink.granted(ownership);
     });
   }
 
   standby(holder: Holder): void {
-    this.sink.standby(holder);
-  }
-
-  fenced(reason: Error): void {
-    this.#ownership = undefined;
-    this.sink.fenced(reason);
+    this.#sayWhenSafe(() => {
+      const { owner, epoch } = this.queue;
+      if (this.#isOpen && owner !== this && epoch === holder.epoch) this.sink.standby(holder);
+    });
   }
 
   lost(reason: Error): void {
-    this.#forget();
-    this.sink.lost(reason);
+    this.#isOpen = false;
+    this.#ownership = undefined;
+    this.ended();
+    this.hub.operations.say({ say: () => this.sink.lost(reason) });
+  }
+
+  /** Nobody may rely on an epoch or a binding that the journal could still lose. */
+  #sayWhenSafe(say: () => void): void {
+    const { journal, operations } = this.hub;
+    journal.afterFlush(() => operations.run(() => operations.say({ say })));
   }
 
   owns(ownership: HubOwnership): boolean {
     return this.#ownership === ownership && this.queue.owner === this;
   }
-
-  #forget(): void {
-    this.#ownership = undefined;
-    this.ended();
-  }
 }
 
 export class HubOwnership implements Ownership {
+  readonly consumers = new Set<HubConsumer>();
   readonly checkpoint: Uint8Array | undefined;
 
   constructor(
     readonly claim: HubClaim,
     readonly epoch: number,
   ) {
-    this.checkpoint = claim.queue.checkpoint;
+    this.checkpoint = claim.queue.checkpoint && Uint8Array.from(claim.queue.checkpoint);
   }
 
   get queueId(): string {
@@ -98,8 +106,10 @@ export class HubOwnership implements Ownership {
 
   async save(checkpoint: Uint8Array, settled: readonly Delivery[]): Promise<void> {
     this.#check();
-    this.claim.queue.save(checkpoint);
-    for (const delivery of settled) if (delivery instanceof HubDelivery) delivery.ack();
+    this.claim.hub.operations.run(() => {
+      this.claim.queue.save(checkpoint);
+      for (const delivery of settled) delivery.ack();
+    });
     await this.claim.confirmed();
   }
 

@@ -8,6 +8,7 @@ import type {
 } from '../../backend.js';
 import { FencedError } from '../../model/errors.js';
 import type { DurableQueue, Entry, Taker } from './durable-queue.js';
+import { HubOwnership } from './hub-claim.js';
 import type { Hub } from './hub.js';
 
 /** A session's consumer of one queue. Whatever comes after its end is refused. */
@@ -29,6 +30,7 @@ export class HubConsumer implements Consumer, Taker {
   }
 
   start(): void {
+    if (this.ownership instanceof HubOwnership) this.ownership.consumers.add(this);
     this.queue.addTaker(this);
   }
 
@@ -37,20 +39,25 @@ export class HubConsumer implements Consumer, Taker {
   }
 
   lost(reason: Error): void {
-    this.held.clear();
-    this.ended();
+    this.#forget();
     // Of an exclusive queue the claim is told.
-    if (!this.ownership) this.sink.lost(reason);
+    if (!this.ownership) this.hub.operations.say({ say: () => this.sink.lost(reason) });
   }
 
   async close(): Promise<void> {
-    this.end('closed');
+    this.hub.operations.run(() => this.end('closed'));
     await this.confirmed();
   }
 
   end(how: 'closed' | 'crashed'): void {
-    this.ended();
     this.queue.removeTaker(this, how);
+    this.#forget();
+  }
+
+  #forget(): void {
+    this.held.clear();
+    if (this.ownership instanceof HubOwnership) this.ownership.consumers.delete(this);
+    this.ended();
   }
 
   /** Whether a settlement of this entry is accepted now. */
@@ -59,7 +66,7 @@ export class HubConsumer implements Consumer, Taker {
   }
 }
 
-export class HubDelivery implements Delivery {
+class HubDelivery implements Delivery {
   readonly envelope;
   readonly redelivered: boolean;
   readonly attempt: number;
@@ -86,16 +93,19 @@ export class HubDelivery implements Delivery {
   }
 
   ack(): void {
-    if (!this.#consumer.holds(this.#entry)) return;
-    this.#consumer.queue.settle(this.#consumer, this.#entry);
-    this.#consumer.queue.dispatch();
+    const { hub, queue } = this.#consumer;
+    hub.operations.run(() => {
+      if (this.#consumer.holds(this.#entry)) queue.settle(this.#consumer, this.#entry);
+    });
   }
 
   async reject(letter: LetterDetails): Promise<void> {
     if (!this.#consumer.holds(this.#entry))
       throw new FencedError(`Message ${this.envelope.id} is no longer held here.`);
-    this.#consumer.queue.bury(this.#entry, letter);
-    this.ack();
+    this.#consumer.hub.operations.run(() => {
+      this.#consumer.queue.bury(this.#entry, letter);
+      this.ack();
+    });
     await this.#consumer.confirmed();
   }
 }

@@ -15,7 +15,7 @@ import type {
 } from '../../backend.js';
 import { FencedError, QueueFullError, SessionLostError } from '../../model/errors.js';
 import type { Envelope } from '../../model/message.js';
-import type { Hub } from './hub.js';
+import type { Hub, Listener } from './hub.js';
 import { HubClaim, HubOwnership } from './hub-claim.js';
 import { HubConsumer } from './hub-consumer.js';
 
@@ -63,7 +63,12 @@ export class HubSession implements Session {
 
   async listen(sink: TransientSink): Promise<TransientQueue> {
     this.#check();
-    const queue = new HubTransient(this.#hub, sink, () => this.#transients.delete(queue));
+    const queue = new HubTransient(
+      this.#hub,
+      sink,
+      () => this.#check(),
+      () => this.#transients.delete(queue),
+    );
     this.#transients.add(queue);
     return queue;
   }
@@ -95,7 +100,7 @@ export class HubSession implements Session {
     const claim = new HubClaim(this.#hub, this.#hub.queue(name), this.master, sink, this.#confirmed);
     this.#claims.add(claim);
     claim.ended = () => this.#claims.delete(claim);
-    claim.start();
+    this.#hub.operations.run(() => claim.start());
     return claim;
   }
 
@@ -103,12 +108,13 @@ export class HubSession implements Session {
     this.#check();
     const queue = this.#hub.queue(name);
     const { ownership } = options;
-    if (queue.spec.ownership === 'exclusive' && !(ownership instanceof HubOwnership && ownership.valid()))
-      throw new FencedError(`Queue "${name}" is exclusive and has another owner now.`);
+    const owns = ownership instanceof HubOwnership && ownership.claim.queue === queue && ownership.valid();
+    if (queue.spec.ownership === 'exclusive' && !owns)
+      throw new FencedError(`Queue "${name}" is exclusive, and this is not the ownership that it has now.`);
     const consumer = new HubConsumer(this.#hub, queue, options, sink, this.#confirmed);
     this.#consumers.add(consumer);
     consumer.ended = () => this.#consumers.delete(consumer);
-    consumer.start();
+    this.#hub.operations.run(() => consumer.start());
     return consumer;
   }
 
@@ -121,7 +127,9 @@ export class HubSession implements Session {
     this.#check();
     const queue = this.#hub.queue(name);
     const letters = queue.takeLetters(ids);
-    for (const letter of letters) this.#hub.append(queue, letter.envelope, letter.redrives + 1);
+    this.#hub.operations.run(() => {
+      for (const letter of letters) queue.append(letter.envelope, letter.redrives + 1);
+    });
     await this.#confirmed();
     return letters.length;
   }
@@ -146,10 +154,12 @@ export class HubSession implements Session {
   #finish(reason: Error | undefined): void {
     if (this.#end) return;
     this.#end = { reason };
-    for (const transient of [...this.#transients]) void transient.close();
-    for (const consumer of [...this.#consumers]) consumer.end(reason ? 'crashed' : 'closed');
-    // Consumers first: their messages are in place before a successor is granted.
-    for (const claim of [...this.#claims]) claim.end();
+    this.#hub.operations.run(() => {
+      for (const transient of [...this.#transients]) void transient.close();
+      for (const consumer of [...this.#consumers]) consumer.end(reason ? 'crashed' : 'closed');
+      // Consumers first: their messages are in place before a successor is granted.
+      for (const claim of [...this.#claims]) claim.end();
+    });
     if (this.#hub.members.get(this.master) === this) this.#hub.members.delete(this.master);
     this.#settleClosed(reason);
   }
@@ -163,27 +173,33 @@ export class HubSession implements Session {
   }
 }
 
-class HubTransient implements TransientQueue {
+class HubTransient implements TransientQueue, Listener {
+  isOpen = true;
   readonly #patterns = new Set<string>();
 
   constructor(
     readonly hub: Hub,
     readonly sink: TransientSink,
+    readonly check: () => void,
     readonly ended: () => void,
   ) {}
 
   async bind(pattern: string): Promise<void> {
+    this.check();
+    if (!this.isOpen) throw new SessionLostError('The transient queue was closed.');
+    this.hub.bind(pattern, this);
     this.#patterns.add(pattern);
-    this.hub.bind(pattern, this.sink);
   }
 
   async unbind(pattern: string): Promise<void> {
+    this.check();
     this.#patterns.delete(pattern);
-    this.hub.unbind(pattern, this.sink);
+    this.hub.unbind(pattern, this);
   }
 
   async close(): Promise<void> {
-    for (const pattern of this.#patterns) this.hub.unbind(pattern, this.sink);
+    this.isOpen = false;
+    for (const pattern of this.#patterns) this.hub.unbind(pattern, this);
     this.#patterns.clear();
     this.ended();
   }

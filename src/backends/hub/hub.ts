@@ -3,14 +3,22 @@ import type { QueueSpec, TransientSink } from '../../backend.js';
 import type { Environment } from '../../model/clock.js';
 import type { Envelope } from '../../model/message.js';
 import { QueueInUseError, QueueNotFoundError, QueueSettingsError } from '../../model/errors.js';
+import { parsePattern } from '../../model/topic.js';
 import { TopicIndex } from '../../model/topic-index.js';
 import { DurableQueue } from './durable-queue.js';
 import type { Journal } from './journal.js';
+import { Operations, type Word } from './operations.js';
 
 /** What the hub knows of a connected master. */
 export interface Member {
   readonly master: string;
   readonly incarnation: string;
+}
+
+/** A transient queue of a session. */
+export interface Listener {
+  readonly sink: TransientSink;
+  readonly isOpen: boolean;
 }
 
 /**
@@ -20,7 +28,8 @@ export interface Member {
 export class Hub {
   readonly queues = new Map<string, DurableQueue>();
   readonly members = new Map<string, Member>();
-  readonly #targets = new TopicIndex<DurableQueue | TransientSink>();
+  readonly operations = new Operations();
+  readonly #targets = new TopicIndex<DurableQueue | Listener>();
 
   constructor(
     readonly environment: Environment,
@@ -28,26 +37,17 @@ export class Hub {
   ) {}
 
   /** Hands a message to everything that matches. Returns the names of the queues that refused it because they are full. */
-  publish(envelope: Envelope): string[] | undefined {
-    let full: string[] | undefined;
-    for (const target of this.#targets.match(envelope.topic)) {
-      if (!(target instanceof DurableQueue)) target.message(envelope);
-      else if (target.isFull) (full ??= []).push(target.spec.name);
-      else this.append(target, envelope);
-    }
-    return full;
+  publish(message: Envelope): string[] | undefined {
+    // Here the hub itself refuses a former owner: receivers need no fence.
+    const envelope = message.fence ? { ...message, fence: undefined } : message;
+    return this.operations.run(() => this.#route(envelope));
   }
 
-  append(queue: DurableQueue, envelope: Envelope, redrives = 0): void {
-    queue.append(envelope, redrives);
-    this.journal.afterFlush(() => queue.dispatch());
-  }
-
-  bind(pattern: string, target: DurableQueue | TransientSink): void {
+  bind(pattern: string, target: DurableQueue | Listener): void {
     this.#targets.add(pattern, target);
   }
 
-  unbind(pattern: string, target: DurableQueue | TransientSink): void {
+  unbind(pattern: string, target: DurableQueue | Listener): void {
     this.#targets.remove(pattern, target);
   }
 
@@ -64,7 +64,8 @@ export class Hub {
     const queue = new DurableQueue(this.environment.randomId(), spec, {
       journal: this.journal,
       clock: this.environment.clock,
-      expired: () => this.#destroy(queue),
+      operations: this.operations,
+      expired: () => this.operations.run(() => this.#destroy(queue)),
     });
     this.queues.set(spec.name, queue);
     this.journal.putQueue(queue);
@@ -80,16 +81,16 @@ export class Hub {
 
   delete(name: string, options: { whileInUse: boolean }): void {
     const queue = this.queue(name);
-    if (!options.whileInUse && (queue.takers.length > 0 || queue.owner || queue.standbys.length > 0))
+    if (queue.isInUse && !options.whileInUse)
       throw new QueueInUseError(
         `Queue "${name}" has consumers. Stop them first, or delete it with { whileInUse: true }.`,
       );
-    this.#destroy(queue);
+    this.operations.run(() => this.#destroy(queue));
   }
 
   /** Makes the queue's bindings these: a message that matches old and new ones is never missed. */
   reconcile(queue: DurableQueue, patterns: readonly string[]): void {
-    const wanted = new Set(patterns);
+    const wanted = new Set(patterns.map((pattern) => parsePattern(pattern).pattern));
     for (const pattern of wanted) {
       queue.bindings.add(pattern);
       this.bind(pattern, queue);
@@ -99,13 +100,35 @@ export class Hub {
       queue.bindings.delete(pattern);
       this.unbind(pattern, queue);
     }
-    queue.bound();
+    this.operations.run(() => queue.bound());
+  }
+
+  #route(envelope: Envelope): string[] | undefined {
+    let full: string[] | undefined;
+    for (const target of this.#targets.match(envelope.topic)) {
+      if (!(target instanceof DurableQueue)) this.operations.say(new Hearing(target, envelope));
+      else if (target.isFull) (full ??= []).push(target.spec.name);
+      else target.append(envelope);
+    }
+    return full;
   }
 
   #destroy(queue: DurableQueue): void {
     this.queues.delete(queue.spec.name);
     for (const pattern of queue.bindings) this.unbind(pattern, queue);
     queue.destroy();
+  }
+}
+
+/** A message on its way to one listener. */
+class Hearing implements Word {
+  constructor(
+    readonly listener: Listener,
+    readonly envelope: Envelope,
+  ) {}
+
+  say(): void {
+    if (this.listener.isOpen) this.listener.sink.message(this.envelope);
   }
 }
 

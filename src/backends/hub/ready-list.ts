@@ -1,3 +1,5 @@
+import { Fifo } from '../../model/fifo.js';
+
 /** What a ReadyList orders. */
 export interface Positioned {
   readonly position: number;
@@ -8,12 +10,12 @@ export interface Positioned {
  * what is given back was taken from the head, so it is always older than what was never taken.
  */
 export class ReadyList<T extends Positioned> {
-  #fresh: (T | undefined)[] = [];
-  #head = 0;
+  readonly #fresh = new Fifo<T>();
+  /** The oldest last. */
   #returned: T[] = [];
 
   get size(): number {
-    return this.#fresh.length - this.#head + this.#returned.length;
+    return this.#fresh.size + this.#returned.length;
   }
 
   append(item: T): void {
@@ -26,18 +28,10 @@ export class ReadyList<T extends Positioned> {
   }
 
   peek(): T | undefined {
-    return this.#returned.at(-1) ?? this.#fresh[this.#head];
+    return this.#returned.at(-1) ?? this.#fresh.peek();
   }
 
   take(): T | undefined {
-    if (this.#returned.length > 0) return this.#returned.pop();
-    const item = this.#fresh[this.#head];
-    if (item === undefined) return undefined;
-    this.#fresh[this.#head++] = undefined;
-    if (this.#head >= 1024 && this.#head * 2 >= this.#fresh.length) {
-      this.#fresh = this.#fresh.slice(this.#head);
-      this.#head = 0;
-    }
-    return item;
+    return this.#returned.pop() ?? this.#fresh.shift();
   }
 }

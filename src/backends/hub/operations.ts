@@ -1,0 +1,59 @@
+import { Fifo } from '../../model/fifo.js';
+
+/** Something to be said to a sink. */
+export interface Word {
+  say(): void;
+}
+
+/** Something that has work left at the end of an operation. */
+export interface Worker {
+  /** Does one piece, which may tell a sink; says whether there may be more. */
+  work(): boolean;
+}
+
+/**
+ * What the hub does is done at once; what it says about it is said when the operation is complete, in the order in which it
+ * happened. So a sink may call the hub again from within a word: everybody still hears everything in one order, and
+ * nobody sees half an operation.
+ */
+export class Operations {
+  readonly #words = new Fifo<Word>();
+  readonly #workers = new Set<Worker>();
+  #acting = false;
+
+  /** Runs an operation. Within another one it is a part of it. */
+  run<T>(operation: () => T): T {
+    if (this.#acting) return operation();
+    this.#acting = true;
+    try {
+      return operation();
+    } finally {
+      this.#complete();
+      this.#acting = false;
+    }
+  }
+
+  /** Within an operation only. */
+  say(word: Word): void {
+    this.#words.push(word);
+  }
+
+  /** Lets the worker do its work when the operation is complete. Within an operation only. */
+  callLater(worker: Worker): void {
+    this.#workers.add(worker);
+  }
+
+  #complete(): void {
+    for (;;) {
+      const word = this.#words.shift();
+      if (word) {
+        word.say();
+        continue;
+      }
+      const [worker] = this.#workers;
+      if (!worker) return;
+      this.#workers.delete(worker);
+      if (worker.work()) this.#workers.add(worker);
+    }
+  }
+}

@@ -1,0 +1,32 @@
+import { describe, it } from 'vitest';
+import { HubSession } from '../src/backends/hub/hub-session.js';
+import { memoryBackend } from '../src/backends/memory/index.js';
+import { runConformance, type Bench } from '../src/testing/conformance.js';
+import { virtualEnvironment } from '../src/testing/virtual-clock.js';
+
+let seed = 0;
+
+async function openBench(): Promise<Bench> {
+  const backend = memoryBackend();
+  const environment = virtualEnvironment(++seed);
+  return {
+    name: backend.name,
+    environment,
+    ownerTimeoutMs: 3_000,
+    patienceMs: 1_000,
+    connect: async (options) => {
+      const session = await backend.connect(options);
+      const crash = async () => (session as HubSession).drop(new Error('The process has died.'));
+      return { session, crash };
+    },
+    elapse: (ms) => environment.clock.advance(ms),
+    leftovers: async () => (environment.clock.pending > 0 ? ['timers'] : []),
+    close: async () => {},
+  };
+}
+
+describe('memory:', async () => {
+  await runConformance(openBench, (name, run, skipReason) => {
+    it(skipReason === undefined ? name : `${name} (${skipReason})`, { skip: skipReason !== undefined }, run);
+  });
+});

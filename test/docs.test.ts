@@ -1,0 +1,52 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import * as errors from '../src/model/errors.js';
+
+const page = (name: string) => readFileSync(join(import.meta.dirname, '..', 'docs', name), 'utf8');
+const source = (name: string) => readFileSync(join(import.meta.dirname, '..', name), 'utf8');
+
+describe('the reference', () => {
+  it('tells every error class as it is', () => {
+    const rows = [...page('reference.md').matchAll(/^\| `(ERR_\w+)` \| `(\w+)` \| (\w+) \| (yes|no) \|/gm)];
+    const told = rows.map(([, code, name, scope, retryable]) => ({
+      code,
+      name,
+      scope,
+      retryable: retryable === 'yes',
+    }));
+    const details = {
+      id: 'x-1',
+      topic: 'a',
+      timeoutMs: 1,
+      outcome: 'unknown',
+      retry: () => Promise.resolve(),
+    };
+    const real = Object.entries(errors)
+      .filter(([name]) => name.endsWith('Error') && name !== 'SignalboxError' && name !== 'toError')
+      .map(([name, value]) => {
+        const argument = name === 'TimeoutError' ? details : name === 'QueueFullError' ? ['q'] : 'text';
+        const error = new (value as unknown as new (argument: unknown) => errors.SignalboxError)(argument);
+        return { code: error.code, name: error.name, scope: error.scope, retryable: error.retryable };
+      });
+    const byCode = (a: { code: string | undefined }, b: { code: string | undefined }) =>
+      a.code!.localeCompare(b.code!);
+    expect(told.sort(byCode)).toEqual(real.sort(byCode));
+  });
+
+  it('tells every option and every event', () => {
+    const text = page('reference.md');
+    const members = (file: string, name: string) => {
+      const body = new RegExp(`export interface ${name} {\n(.*?)\n}`, 's').exec(source(file))![1]!;
+      return [...body.matchAll(/^ {2}(?:readonly )?'?([\w-]+)'?\??:/gm)].map(([, member]) => member!);
+    };
+    const wanted = [
+      ...['MasterOptions', 'SubscribeOptions', 'ConsumeOptions'].flatMap((name) =>
+        members('src/master/options.ts', name),
+      ),
+      ...members('src/master/events.ts', 'MasterEvents'),
+    ];
+    expect(wanted.length).toBeGreaterThan(30);
+    expect(wanted.filter((member) => !text.includes(`| \`${member}\``))).toEqual([]);
+  });
+});
