@@ -33,7 +33,5 @@ export function fillPromise<Output, Input>(
 export function fillResource<Event extends EventObject, Input>(
   hold: (input: Input, tell: (event: Event) => void) => () => void,
 ): CallbackActorLogic<Event, Input> {
-  return fromCallback<Event, Input>(({ input, sendBack }) =>
-    hold(input, sendBack),
-  );
+  return fromCallback<Event, Input>(({ input, sendBack }) => hold(input, sendBack));
 }

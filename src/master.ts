@@ -32,6 +32,9 @@ import type { Message } from './model/message.js';
 import { checkName } from './model/names.js';
 import { parsePattern, type TopicInput } from './model/topic.js';
 
+/** A child that does not end within its drain, and so long after it, is stopped by force. */
+const KILL_AFTER_DRAIN_MS = 2_000;
+
 /** One pattern, or several of which one must match. */
 export type PatternInput = TopicInput | { readonly patterns: readonly TopicInput[] };
 
@@ -91,7 +94,11 @@ export class Master {
       events,
       dispatcher,
       publisher: (fence: Ownership | undefined) => publishing.publisher(fence),
-      startChild: (child) => this.#supervisor().send({ type: 'child.start', child }),
+      startChild: (child) =>
+        this.#supervisor().send({
+          type: 'child.start',
+          child: { ...child, restart: 'on-crash', shutdownMs: limits.drainTimeoutMs + KILL_AFTER_DRAIN_MS },
+        }),
       stopChild: (id) => this.#supervisor().send({ type: 'child.stop', id }),
     };
     this.#subscribers = new Subscribers(context);
@@ -107,7 +114,7 @@ export class Master {
     const { connectTimeoutMs, drainTimeoutMs } = limits;
     const actor = createRoot(machine, {
       id: limits.name,
-      input: { connectTimeoutMs, stepTimeoutMs: drainTimeoutMs + 5_000 },
+      input: { connectTimeoutMs, stepTimeoutMs: drainTimeoutMs + 2 * KILL_AFTER_DRAIN_MS },
       clock,
       inspect: options.inspect,
     });
@@ -244,18 +251,20 @@ export class Master {
 
   #watchChildren(): void {
     const supervisor = this.#supervisor();
+    const crashes = new Map<string, Error>();
     const ended = (id: string, error?: unknown) => {
+      crashes.delete(id);
       const reason = error === undefined ? undefined : toError(error);
       this.#subscribers.ended(id, reason);
       this.#consumers.ended(id, reason);
     };
-    supervisor.on('child.crashed', (event: { id: string; error: unknown; restarts: number }) =>
-      this.#events.emit('restart', {
-        child: event.id,
-        reason: toError(event.error),
-        count: event.restarts + 1,
-      }),
+    supervisor.on('child.crashed', (event: { id: string; error: unknown }) =>
+      crashes.set(event.id, toError(event.error)),
     );
+    supervisor.on('child.restarted', (event: { id: string; restarts: number }) => {
+      const reason = crashes.get(event.id)!;
+      this.#events.emit('restart', { child: event.id, reason, count: event.restarts });
+    });
     supervisor.on('child.ended', (event: { id: string }) => ended(event.id));
     supervisor.on('child.killed', (event: { id: string }) => ended(event.id));
     supervisor.on('child.gave-up', (event: { id: string; error: Error }) => ended(event.id, event.error));

@@ -84,8 +84,7 @@ export class CiFarm implements Farm {
       this.#over.abort(new Interrupted());
       const stops = this.#masters.map((master) => master.stop());
       this.processes.close();
-      await Promise.all([...stops, ...this.#underWay]);
-      await work.catch(() => {});
+      await Promise.allSettled([...stops, ...this.#underWay, work]);
     }
     return this.#judge();
   }
@@ -132,6 +131,11 @@ export class CiFarm implements Farm {
   async #createMaster(name: string): Promise<Master> {
     const master = await createMaster({ name, broker: this.#broker });
     this.#masters.push(master);
+    if (this.#over.signal.aborted) {
+      // It came too late to be stopped with the others.
+      await master.stop();
+      this.#over.signal.throwIfAborted();
+    }
     watch(master, this);
     master.done.catch((error: unknown) =>
       this.report({ type: 'trouble', master: name, text: String(error) }),
@@ -146,7 +150,7 @@ export class CiFarm implements Farm {
     const join = () => {
       const name = `build-${masters + 1}`;
       this.#screen.note(`${name} joins`);
-      this.#underWay.push(this.#join(name));
+      this.#begin(this.#join(name));
     };
     // A single master cannot go before another one has come.
     const [first, second] = masters > 1 ? [stop, join] : [join, stop];
@@ -161,7 +165,13 @@ export class CiFarm implements Farm {
     if (!owner) return;
     this.#screen.note(`${owner.name}, which owns ${SCHEDULER}, stops`);
     this.#clerk.failovers.begins('stopped', owner.name);
-    this.#underWay.push(owner.stop().then(() => this.#screen.note(`${owner.name} has stopped`)));
+    this.#begin(owner.stop().then(() => this.#screen.note(`${owner.name} has stopped`)));
+  }
+
+  /** What goes wrong with it ends the farm. */
+  #begin(something: Promise<void>): void {
+    this.#underWay.push(something);
+    something.catch((error: unknown) => this.#over.abort(error));
   }
 
   async #tick(front: Master): Promise<void> {

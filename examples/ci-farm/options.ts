@@ -3,7 +3,8 @@ import { parseArgs } from 'node:util';
 export const HELP = `Usage: npm start -- [options]
 
 A small CI farm: build masters share the commits of a git repository through signalbox, one of them is stopped and another
-one joins part way, and at the end a ledger says whether anything was lost.
+one joins part way, and at the end a ledger says whether anything was lost. The changes come from one more master, the
+front, which also follows some of the logs.
 
   --repo PATH       the git repository that is built (default: the one that this clone is)
   --commits N       how many changes; a shorter history is repeated (default 300)

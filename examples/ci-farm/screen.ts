@@ -38,7 +38,7 @@ export type Paint = (style: Style, text: string) => string;
 
 export function painter(stream: NodeJS.WriteStream): Paint {
   const hasColours = stream.isTTY && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
-  return hasColours ? (style, text) => styleText(style, text) : (_, text) => text;
+  return hasColours ? (style, text) => styleText(style, text, { validateStream: false }) : (_, text) => text;
 }
 
 export function createScreen(stream: NodeJS.WriteStream): Screen {

@@ -26,25 +26,37 @@ export function isClean({ verdict }: Outcome): boolean {
   return lost + duplicated + reordered + twoOwners + leftBehind === 0;
 }
 
-const COLUMNS = ['owed', 'handled', 'redelivered', 'lost', 'duplicated', 'reordered', 'twoOwners'] as const;
-const HEADINGS = { twoOwners: 'two owners' } as const;
+const COLUMNS = [
+  ['owed', 'owed'],
+  ['handled', 'handled'],
+  ['redelivered', 'redelivered'],
+  ['lost', 'lost'],
+  ['duplicated', 'duplicated'],
+  ['reordered', 'reordered'],
+  ['two owners', 'twoOwners'],
+] as const;
+/** In these columns anything but 0 breaks a promise. */
+const PROMISES = COLUMNS.slice(3).map(([heading]) => heading as string);
+
+const MEASURED =
+  'Measured from the call that stops the owner (of an unexpected one: from its last change) until its successor has ' +
+  'handled a change.';
 
 export function summary(outcome: Outcome, paint: Paint): string {
   const { ledger, verdict, failovers, leftBehind, elapsedMs, builds, logLines, linesFollowed } = outcome;
-  const headings = COLUMNS.map((column) => (column in HEADINGS ? HEADINGS.twoOwners : column));
   const name = (text: string) => text.padEnd(18);
   const rows = ledger.queues.map((queue) => {
     const row = ledger.queue(queue);
-    const cells = COLUMNS.map((column, index) => {
-      const text = String(row[column]).padStart(headings[index]!.length + 2);
-      return index < 3 ? text : paint(row[column] === 0 ? 'green' : 'red', text);
+    const cells = COLUMNS.map(([heading, column]) => {
+      const text = String(row[column]).padStart(heading.length + 2);
+      return PROMISES.includes(heading) ? paint(row[column] === 0 ? 'green' : 'red', text) : text;
     });
     return name(queue) + cells.join('');
   });
   const rate = Math.round(builds / (elapsedMs / 1_000));
   const lines = [
     '',
-    paint('bold', name('Ledger') + headings.map((heading) => `  ${heading}`).join('')),
+    paint('bold', name('Ledger') + COLUMNS.map(([heading]) => `  ${heading}`).join('')),
     ...rows,
     `${name('left behind')}${paint(verdict.leftBehind === 0 ? 'green' : 'red', String(verdict.leftBehind).padStart(6))}`,
     ...leftBehind.map((what) => paint('red', `  ${what}`)),
@@ -52,10 +64,8 @@ export function summary(outcome: Outcome, paint: Paint): string {
     '',
     `${verdict.published} messages owed to durable queues were confirmed; ${builds} builds in ${(elapsedMs / 1_000).toFixed(1)} s (${rate}/s).`,
     `For whoever listens: ${builds * 2} build events and ${logLines} log lines; transient subscribers followed ${linesFollowed} lines.`,
-    ...failovers.map(
-      ({ cause, ms, from, to }) =>
-        `Failover, ${cause}: ${from} -> ${to} in ${ms} ms, from the beginning of the stop until ${to} had handled its first change.`,
-    ),
+    ...failovers.map(({ cause, ms, from, to }) => `Failover (${cause}): ${from} -> ${to} in ${ms} ms.`),
+    ...(failovers.length > 0 ? [MEASURED] : []),
     isClean(outcome)
       ? paint('green', 'Nothing lost, duplicated, reordered, owned twice or left behind.')
       : paint('red', 'A promise was broken: see above.'),

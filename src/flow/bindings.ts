@@ -42,7 +42,17 @@ export class Bindings {
 
   async #after(binding: Binding, step: (queue: TransientQueue) => Promise<void>): Promise<void> {
     await binding.done.catch(() => {});
-    this.#queue ??= this.session.listen(this.#sink);
+    this.#queue ??= this.#listen();
     await step(await this.#queue);
+  }
+
+  async #listen(): Promise<TransientQueue> {
+    try {
+      return await this.session.listen(this.#sink);
+    } catch (error) {
+      // The next one who needs it tries again.
+      this.#queue = undefined;
+      throw error;
+    }
   }
 }

@@ -39,7 +39,7 @@ export const systemEnvironment: Environment = {
   random: () => Math.random(),
   randomId: () => {
     let id = '';
-    for (const byte of randomBytes(16)) id += LETTERS[byte & 31];
+    for (const byte of randomBytes(16)) id += LETTERS.charAt(byte & 31);
     return id;
   },
 };

@@ -210,10 +210,6 @@ export class UnsupportedError extends SignalboxError {
 export class RejectError extends SignalboxError {
   readonly code = 'ERR_REJECTED';
   readonly scope = 'message';
-
-  constructor(reason: string, options?: { cause?: unknown }) {
-    super(reason, options);
-  }
 }
 
 /** Thrown by a handler to be called again after `delayMs` instead of the policy's delay. */

@@ -125,8 +125,7 @@ interface Arrow {
 export function arrowsOf(machine: AnyStateMachine): string[] {
   const arrows: string[] = [];
   const walk = (node: AnyStateMachine['root']): void => {
-    for (const list of node.transitions.values())
-      for (const arrow of list) arrows.push(nameOf(arrow));
+    for (const list of node.transitions.values()) for (const arrow of list) arrows.push(nameOf(arrow));
     for (const arrow of node.always ?? []) arrows.push(nameOf(arrow));
     for (const child of Object.values(node.states)) walk(child);
   };

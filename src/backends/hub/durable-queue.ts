@@ -49,7 +49,7 @@ export interface QueuePorts {
   readonly journal: Journal;
   readonly clock: Clock;
   readonly operations: Operations;
-  expired(): void;
+  readonly expired: () => void;
 }
 
 /** Node's timers hold 31 bits. */

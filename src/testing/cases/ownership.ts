@@ -109,32 +109,34 @@ export const ownershipCases = [
     },
 
     'tells a standby who holds the queue, and again when that changes': async (lab) => {
-      const [first, second, standby] = [
-        await lab.connect('first'),
-        await lab.connect('second'),
-        await lab.connect('standby'),
-      ];
+      const holder = await lab.connect('holder');
       const queue = lab.unique('queue');
-      await first.declare(queue);
-      const former = await first.own(queue, ['#']);
-      const successor = await second.stand(queue);
-      await lab.eventually(() => successor.told.has('standby'), 'the successor stands by');
-      const { told } = await standby.stand(queue);
-      const knows = (owner: string) => told.holders.some((holder) => holder.owner === owner);
-      await lab.eventually(() => knows('first'), 'the standby knows the first');
+      await holder.declare(queue);
+      const former = await holder.own(queue, ['#']);
+      const standbys = await Promise.all(
+        ['one', 'two'].map(async (name) => {
+          const master = await lab.connect(name);
+          return { name, ...(await master.stand(queue)) };
+        }),
+      );
+      for (const { told } of standbys) await lab.eventually(() => told.has('standby'), 'both stand by');
       await former.ownership.release();
-      const ownership = await second.granted(successor.told);
-      await ownership.bind(['#']);
-      await lab.eventually(() => knows('second'), 'the standby knows the second');
-      const { queueId } = ownership;
+      const successor = () => standbys.find(({ told }) => told.has('granted'));
+      await lab.eventually(() => successor() !== undefined, 'one of them is granted');
+      const { name, told } = successor()!;
+      const { epoch, queueId } = told.ownership!;
+      await told.ownership!.bind(['#']);
+      const other = standbys.find((standby) => standby.name !== name)!.told;
+      const knows = () => other.holders.some(({ owner }) => owner === name);
+      await lab.eventually(knows, 'the other is told of the new holder');
       assert.deepEqual(
-        told.holders.filter((holder, at) => holder.owner !== told.holders[at - 1]?.owner),
+        other.holders.filter(({ owner }, at) => owner !== other.holders[at - 1]?.owner),
         [
-          { owner: 'first', epoch: former.ownership.epoch, queueId },
-          { owner: 'second', epoch: ownership.epoch, queueId },
+          { owner: 'holder', epoch: former.ownership.epoch, queueId },
+          { owner: name, epoch, queueId },
         ],
       );
-      assert(!told.has('granted'));
+      assert(!other.has('granted'));
     },
 
     'is not granted again to a claim that was released': async (lab) => {
@@ -263,9 +265,11 @@ export const ownershipCases = [
       await ownership.revalidate();
       let fastest = Infinity;
       for (let round = 0; round < 10; round++) {
+        let invalid = 0;
         const began = process.hrtime.bigint();
-        for (let asked = 0; asked < 20_000; asked++) assert.equal(ownership.valid(), true);
+        for (let asked = 0; asked < 20_000; asked++) if (!ownership.valid()) invalid++;
         fastest = Math.min(fastest, Number(process.hrtime.bigint() - began) / 20_000);
+        assert.equal(invalid, 0);
       }
       assert(fastest < 1_000, `valid() takes ${fastest} ns`);
     },

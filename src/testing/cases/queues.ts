@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { QueueSpec } from '../../backend.js';
-import { QueueInUseError, QueueNotFoundError, QueueSettingsError } from '../../model/errors.js';
+import { isRetryable, QueueInUseError, QueueNotFoundError, QueueSettingsError } from '../../model/errors.js';
 import { casesOf } from './case.js';
 import { specOf } from './member.js';
 import { numbers } from './records.js';
@@ -141,6 +141,7 @@ export const queueCases = casesOf('queues', {
     await other.session.deleteQueue(queue, { whileInUse: true });
     for (const { sink } of works)
       await lab.eventually(() => sink.losses.length === 1, 'each consumer is told');
+    for (const { sink } of works) assert(!isRetryable(sink.losses[0]), 'consuming again cannot succeed');
     await lab.eventually(() => keeper.told.has('lost'), 'the keeper is told');
   },
 
