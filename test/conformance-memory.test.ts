@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { describe, it } from 'vitest';
 import { HubSession } from '../src/backends/hub/hub-session.js';
 import { memoryBackend } from '../src/backends/memory/index.js';
@@ -16,8 +17,8 @@ async function openBench(): Promise<Bench> {
     patienceMs: 1_000,
     connect: async (options) => {
       const session = await backend.connect(options);
-      const crash = async () => (session as HubSession).drop(new Error('The process has died.'));
-      return { session, crash };
+      assert(session instanceof HubSession);
+      return { session, crash: async () => session.drop(new Error('The process has died.')) };
     },
     elapse: (ms) => environment.clock.advance(ms),
     leftovers: async () => (environment.clock.pending > 0 ? ['timers'] : []),

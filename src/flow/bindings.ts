@@ -27,7 +27,8 @@ export class Bindings {
   add(pattern: string): Promise<void> {
     let binding = this.#bindings.get(pattern);
     if (!binding) this.#bindings.set(pattern, (binding = { users: 0, done: Promise.resolve() }));
-    if (binding.users++ === 0) binding.done = this.#after(binding, (queue) => queue.bind(pattern));
+    if (binding.users++ === 0)
+      binding.done = this.#after(binding, async () => (await (this.#queue ??= this.#listen())).bind(pattern));
     return binding.done;
   }
 
@@ -35,15 +36,14 @@ export class Bindings {
   async remove(pattern: string): Promise<void> {
     const binding = this.#bindings.get(pattern);
     if (!binding || --binding.users > 0) return;
-    binding.done = this.#after(binding, (queue) => queue.unbind(pattern));
+    binding.done = this.#after(binding, async () => (await this.#queue)?.unbind(pattern));
     await binding.done.catch(() => {});
     if (binding.users === 0 && this.#bindings.get(pattern) === binding) this.#bindings.delete(pattern);
   }
 
-  async #after(binding: Binding, step: (queue: TransientQueue) => Promise<void>): Promise<void> {
+  async #after(binding: Binding, step: () => Promise<void>): Promise<void> {
     await binding.done.catch(() => {});
-    this.#queue ??= this.#listen();
-    await step(await this.#queue);
+    await step();
   }
 
   async #listen(): Promise<TransientQueue> {

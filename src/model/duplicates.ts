@@ -1,6 +1,7 @@
 import { DecodeError } from './errors.js';
 import type { OpenNumbers, Origin } from './message.js';
-import { NumberSet, isOpen } from './open-numbers.js';
+import { NumberSet } from './number-set.js';
+import { isOpen } from './open-numbers.js';
 
 export interface DuplicateFilterOptions {
   /** A producer not heard of for so long is forgotten: its re-sent copies are handed over. */

@@ -30,6 +30,9 @@ export class TopicTrie<V> {
   readonly #root = new Node<V>(undefined, 1);
   #wild = 0;
   #visit = 0;
+  /** What the present `match` has found. */
+  readonly #found: V[] = [];
+  #count = 0;
 
   /** `factor`: see WordReader. */
   constructor(factor: number) {
@@ -85,35 +88,44 @@ export class TopicTrie<V> {
   match(topic: string): V[] {
     this.#reader.read(topic);
     const exact = this.#exact.at(this.#exactPlace());
-    const found = exact === undefined ? [] : [exact];
+    if (this.#wild === 0) return exact === undefined ? [] : [exact];
+    this.#count = 0;
+    if (exact !== undefined) this.#found[this.#count++] = exact;
     this.#visit += 1;
-    if (this.#wild > 0) this.#collect(this.#root, 0, found);
+    this.#collect(this.#root, 0);
+    return this.#takeFound();
+  }
+
+  /** Most topics match one pattern: the array for that is no longer than it must be. */
+  #takeFound(): V[] {
+    const found = this.#count === 1 ? [this.#found[0]!] : this.#found.slice(0, this.#count);
+    for (let at = 0; at < this.#count; at += 1) this.#found[at] = undefined as V;
     return found;
   }
 
-  #collect(node: Node<V>, at: number, found: V[]): void {
-    if (node.gap !== undefined) this.#collectGap(node.gap, at, found);
+  #collect(node: Node<V>, at: number): void {
+    if (node.gap !== undefined) this.#collectGap(node.gap, at);
     if (at === this.#reader.count) {
-      if (node.value !== undefined) found.push(node.value);
+      if (node.value !== undefined) this.#found[this.#count++] = node.value;
       return;
     }
     if (node.words > 0) {
       const next = this.#nodes.at(this.#place(node, at));
-      if (next !== undefined) this.#collect(next, at + 1, found);
+      if (next !== undefined) this.#collect(next, at + 1);
     }
-    if (node.star !== undefined) this.#collect(node.star, at + 1, found);
+    if (node.star !== undefined) this.#collect(node.star, at + 1);
   }
 
-  #collectGap(gap: Node<V>, from: number, found: V[]): void {
+  #collectGap(gap: Node<V>, from: number): void {
     // One gap behind another is met again and again, each time further on, where it finds nothing new.
     if (gap.visit === this.#visit) return;
     gap.visit = this.#visit;
-    if (gap.value !== undefined) found.push(gap.value);
+    if (gap.value !== undefined) this.#found[this.#count++] = gap.value;
     if (gap.words === 0) return;
     // In the normal form only a word follows a gap.
     for (let at = from; at < this.#reader.count; at += 1) {
       const next = this.#nodes.at(this.#place(gap, at));
-      if (next !== undefined) this.#collect(next, at + 1, found);
+      if (next !== undefined) this.#collect(next, at + 1);
     }
   }
 

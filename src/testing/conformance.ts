@@ -32,7 +32,7 @@ export interface Bench {
 export interface Connected {
   readonly session: Session;
   /** Cuts the connection, as the death of its process would. */
-  crash(): Promise<void>;
+  readonly crash: () => Promise<void>;
 }
 
 /** `test(name, run)` of any test runner; with a reason, the case is to be shown as skipped. */

@@ -387,7 +387,7 @@ class World {
     const options = { prefetch, ownership: isExclusive ? claim?.ownership : undefined };
     const error = !queue ? QueueNotFoundError : isExclusive && !this.#owns(claim) ? FencedError : undefined;
     // One consumer for each ownership: two of them have no order to keep.
-    if (!error && isExclusive && queue!.consumers.length > 0) return;
+    if (!error && isExclusive && queue.consumers.length > 0) return;
     if (error || !queue)
       return void this.#settles(master.session.consume(name, options, new ConsumerRecord()), error);
     const consumer: ConsumerModel = {

@@ -1,13 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { OpenNumbers } from '../../src/model/message.js';
-import {
-  NumberSet,
-  OpenNumbersTracker,
-  formatOpen,
-  isOpen,
-  parseOpen,
-} from '../../src/model/open-numbers.js';
+import { NumberSet } from '../../src/model/number-set.js';
+import { OpenNumbersTracker, formatOpen, isOpen, parseOpen } from '../../src/model/open-numbers.js';
 
 /** What is open, as ranges, however many. */
 function rangesOf(open: ReadonlySet<number>, last: number): [number, number][] {

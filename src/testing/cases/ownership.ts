@@ -24,6 +24,7 @@ const successions = Object.entries(endings).map(([ending, end]) =>
       await before.publishAll('a.b', [1, 2, 3]);
       await lab.gets(former.sink, [1, 2]);
       await former.sink.of(1).begin(1);
+      await former.ownership.save(Uint8Array.of(1, 2, 3), []);
       assert(!standby.told.has('granted'));
 
       await end(before, former);
@@ -31,6 +32,7 @@ const successions = Object.entries(endings).map(([ending, end]) =>
       assert(ownership.epoch > former.ownership.epoch);
       assert.equal(ownership.queue, queue);
       assert.equal(ownership.queueId, former.ownership.queueId);
+      assert.deepEqual([...ownership.checkpoint!], [1, 2, 3]);
       assert(ownership.valid());
       assert(!former.ownership.valid());
       const { consumer, sink } = await after.consume(queue, { ownership });
@@ -42,6 +44,7 @@ const successions = Object.entries(endings).map(([ending, end]) =>
       await assert.rejects(former.sink.of(2).reject({ reason: 'rejected', error: 'late', attempts: 1 }));
       await assert.rejects(former.ownership.save(Uint8Array.of(9), former.sink.deliveries));
       await assert.rejects(former.ownership.bind(['nothing']));
+      await assert.rejects(before.session.publish(lab.envelope('a.b', 'late'), former.ownership));
       await assert.rejects(former.ownership.revalidate(), FencedError);
       await after.publish('a.b', 4);
       await lab.gets(sink, [1, 2, 3, 4]);
@@ -49,7 +52,7 @@ const successions = Object.entries(endings).map(([ending, end]) =>
       await consumer.close();
       await ownership.release();
       const last = await (await lab.connect('last')).work(queue);
-      assert.equal(last.ownership.checkpoint, undefined);
+      assert.deepEqual([...last.ownership.checkpoint!], [1, 2, 3]);
       await lab.gets(last.sink, [1, 2, 3, 4]);
     },
   }),

@@ -66,8 +66,8 @@ export const sessionCases = casesOf('session', {
       await (end === 'close' ? master.session.close() : master.crash());
       work.sink.of(1).ack();
       work.sink.of(1).cutOff();
-      const afterwards = [
-        work.sink.of(1).begin(1),
+      const afterwards: Promise<unknown>[] = [
+        Promise.resolve(work.sink.of(1).begin(1)),
         work.consumer.close(),
         work.claim.withdraw(),
         work.ownership.release(),

@@ -59,7 +59,19 @@ export const sharedCases = casesOf('durable-shared', {
     await lab.gets((await other.consume(queue)).sink, [1, 3, 4, 5, 6]);
   },
 
-  'gives what a closed consumer had not settled to one that waits, before what is newer': async (lab) => {
+  'gives what a closed consumer had not settled to one that has nothing to do': async (lab) => {
+    const [one, other] = [await lab.connect('one'), await lab.connect('other')];
+    const queue = lab.unique('queue');
+    await one.share(queue, ['#']);
+    const held = await one.consume(queue);
+    await one.publishAll('a.b', numbers(1, 3));
+    await lab.gets(held.sink, numbers(1, 3));
+    const idle = await other.consume(queue);
+    await held.consumer.close();
+    await lab.gets(idle.sink, numbers(1, 3));
+  },
+
+  'gives what a closed consumer had not settled to one that is busy, before what is newer': async (lab) => {
     const [one, other] = [await lab.connect('one'), await lab.connect('other')];
     const queue = lab.unique('queue');
     await one.share(queue, ['#']);
