@@ -1,5 +1,5 @@
 import { setup } from 'xstate';
-import { promiseSlot, resourceSlot } from './slots.js';
+import { promiseSlot } from './slots.js';
 
 export type SubscriberStatus = 'waiting' | 'declaring' | 'active' | 'draining' | 'stopped' | 'failed';
 
@@ -33,10 +33,12 @@ export const subscriberMachine = setup({
   actors: {
     session: promiseSlot<void, SubscriberInput>(),
     declare: promiseSlot<Step, SubscriberInput>(),
-    pump: resourceSlot<SubscriberEvent, SubscriberInput>(),
     drain: promiseSlot<void, SubscriberInput>(),
   },
   actions: {
+    /** Opens the pump, which tells this actor of a lost session; an actor of its own for it would double the cost. */
+    openPump: (_, _params: { number: number }) => {},
+    closePump: (_, _params: { number: number }) => {},
     report: (_, _params: { number: number; status: SubscriberStatus }) => {},
   },
 }).createMachine({
@@ -63,8 +65,11 @@ export const subscriberMachine = setup({
       on: { 'supervisor.stop': 'draining' },
     },
     consuming: {
-      entry: { type: 'report', params: ({ context }) => ({ ...context, status: 'active' }) },
-      invoke: { src: 'pump', input: ({ context }) => context },
+      entry: [
+        { type: 'report', params: ({ context }) => ({ ...context, status: 'active' }) },
+        { type: 'openPump', params: ({ context }) => context },
+      ],
+      exit: { type: 'closePump', params: ({ context }) => context },
       on: { 'session.lost': 'waiting', 'supervisor.stop': 'draining' },
     },
     draining: {

@@ -658,3 +658,55 @@ describe('supervision', () => {
     await eventually('the groups are gone', () => groups() === 0);
   });
 });
+
+describe('handlers that take their time', () => {
+  it('loses nothing when a consumer is paused and resumed while a handler runs', async () => {
+    const master = await farm()('a');
+    const handled: unknown[] = [];
+    const letters: unknown[] = [];
+    master.on('dead-letter', ({ error }) => letters.push(error));
+    let release = () => {};
+    const held = new Promise<void>((resolve) => (release = resolve));
+    const consumer = await master.consume(
+      'q',
+      { bindings: ['a'], retry: { attemptsMax: 1 } },
+      async ({ data }) => {
+        if (data === 1) await held;
+        if (data === 2) throw new Error('bad');
+        handled.push(data);
+      },
+    );
+    for (const data of [1, 2, 3]) await master.publish('a', data);
+    await eventually('the first is in hand', () => consumer.status === 'active');
+    consumer.pause();
+    consumer.resume();
+    release();
+    await eventually('all are settled', () => handled.length === 2 && letters.length === 1);
+    expect([handled, letters]).toEqual([[1, 3], ['bad']]);
+    expect((await master.queues())[0]).toMatchObject({ depth: 0 });
+  });
+
+  it('gives the queue to another when a handler does not end, and dead-letters its message in the end', async () => {
+    const create = farm();
+    const calls: string[] = [];
+    const options = { bindings: ['a'], handlerTimeoutMs: 20, retry: { attemptsMax: 3, minDelayMs: 1 } };
+    const letters: unknown[] = [];
+    const warnings: unknown[] = [];
+    for (const name of ['one', 'two']) {
+      const master = await create(name, { drainTimeoutMs: 20 });
+      master.on('warning', ({ code }) => warnings.push(code));
+      master.on('dead-letter', ({ reason }) => letters.push(reason));
+      await master.consume('q', options, ({ data }, { attempt, redelivered }) => {
+        calls.push(`${name} ${String(data)} ${attempt} ${redelivered ? 'again' : 'first'}`);
+        return data === 'stuck' ? new Promise(() => {}) : undefined;
+      });
+    }
+    await started[0]!.publish('a', 'stuck');
+    await started[0]!.publish('a', 'next');
+    await eventually('the next message is handled', () => calls.some((call) => call.includes('next')));
+    expect(calls.slice(0, 3)).toEqual(['one stuck 1 first', 'two stuck 2 again', 'one stuck 3 again']);
+    expect(calls).toHaveLength(4);
+    expect(letters).toEqual(['attempts']);
+    expect(warnings[0]).toBe('HANDLER_STUCK');
+  });
+});

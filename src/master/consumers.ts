@@ -261,7 +261,8 @@ export class Consumers {
         fenced: (reason) => {
           if (!stands) return;
           consumer.ownership = undefined;
-          consumer.pump.abandon(reason);
+          // Of a shared queue the owner only keeps the bindings.
+          if (consumer.plan.spec.ownership === 'exclusive') consumer.pump.abandon(reason);
           say({ type: 'claim.fenced' });
         },
         lost: (reason) => {

@@ -6,7 +6,7 @@ import type { Message } from '../model/message.js';
 import { checkName } from '../model/names.js';
 import { parsePattern, type TopicInput } from '../model/topic.js';
 import type { MailboxOptions } from '../flow/mailbox.js';
-import type { PumpSettings } from '../flow/pump.js';
+import type { PumpSettings } from '../flow/hold.js';
 
 /** Any XState inspector: an observer, a function, or an object that has one as `inspect`. */
 export type Inspector = unknown;

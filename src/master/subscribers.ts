@@ -1,4 +1,4 @@
-import { fillPromise, fillResource } from '../../actors/slots.js';
+import { fillPromise } from '../../actors/slots.js';
 import {
   subscriberMachine,
   type Step,
@@ -35,6 +35,8 @@ interface Subscriber extends SubscriptionHandle {
   status: SubscriberStatus;
   /** Where its bindings were added: they died with an earlier session. */
   bindings: Bindings | undefined;
+  /** Ends the wait for the end of its session. */
+  closePump: () => void;
   /** It has consumed, and its session was lost since. */
   interrupted: boolean;
   error: Error | undefined;
@@ -56,12 +58,14 @@ export class Subscribers {
           await context.link.whenUp(signal);
         }),
         declare: fillPromise<Step, SubscriberInput>((input) => this.#declare(this.#get(input))),
-        pump: fillResource<SubscriberEvent, SubscriberInput>((input, tell) =>
-          this.#pump(this.#get(input), tell),
-        ),
         drain: fillPromise<void, SubscriberInput>((input) => this.#drain(this.#get(input))),
       },
-      actions: { report: (_, { number, status }) => this.#report(number, status) },
+      actions: {
+        openPump: ({ self }, { number }) =>
+          this.#openPump(this.#get({ number }), (event) => self.send(event)),
+        closePump: (_, { number }) => this.#register.get(number)?.closePump(),
+        report: (_, { number, status }) => this.#report(number, status),
+      },
     });
   }
 
@@ -151,6 +155,7 @@ export class Subscribers {
       ended: over.promise,
       status: 'declaring',
       bindings: undefined,
+      closePump: () => {},
       interrupted: false,
       error: undefined,
       stop,
@@ -191,16 +196,15 @@ export class Subscribers {
     }
   }
 
-  #pump(subscriber: Subscriber, tell: (event: SubscriberEvent) => void): () => void {
+  #openPump(subscriber: Subscriber, tell: (event: SubscriberEvent) => void): void {
     subscriber.subscription.open();
-    if (subscriber.interrupted) {
-      subscriber.interrupted = false;
-      this.#context.events.emit('gap', { subscription: subscriber, reason: 'reconnect', missed: undefined });
-    }
-    return this.#context.link.onceDown(() => {
+    subscriber.closePump = this.#context.link.onceDown(() => {
       subscriber.interrupted = true;
       tell({ type: 'session.lost' });
     });
+    if (!subscriber.interrupted) return;
+    subscriber.interrupted = false;
+    this.#context.events.emit('gap', { subscription: subscriber, reason: 'reconnect', missed: undefined });
   }
 
   async #drain(subscriber: Subscriber): Promise<void> {

@@ -42,8 +42,9 @@ export function parseTopic(input: TopicInput): Topic {
   return topic;
 }
 
-// The one global of this file: a publisher repeats its topics, and everybody may share what is frozen.
+// The globals of this file: topics and patterns repeat, and everybody may share what is frozen.
 const recent = new Map<string, Topic>();
+const recentPatterns = new Map<string, Pattern>();
 
 function freshTopic(input: TopicInput): Topic {
   const segments = parseSegments('Topic', input);
@@ -60,6 +61,16 @@ function freshTopic(input: TopicInput): Topic {
  * Throws PatternError for the reasons of `parseTopic`, and for more than two `#` in the normal form.
  */
 export function parsePattern(input: TopicInput): Pattern {
+  if (typeof input !== 'string') return freshPattern(input);
+  const known = recentPatterns.get(input);
+  if (known !== undefined) return known;
+  const pattern = freshPattern(input);
+  if (recentPatterns.size >= recentMax) recentPatterns.clear();
+  recentPatterns.set(detached(input), pattern);
+  return pattern;
+}
+
+function freshPattern(input: TopicInput): Pattern {
   const segments: string[] = [];
   let gaps = 0;
   let open = false;

@@ -107,7 +107,7 @@ const outbox: Plan = {
 
 const subscriber: Plan = {
   machine: subscriberMachine,
-  resources: ['pump'],
+  resources: [],
   input: { number: 1 },
   routes: {
     declaring: [],
@@ -124,7 +124,7 @@ const subscriber: Plan = {
     ['waiting', 'a session is there', [{ resolve: 'session' }], 'declaring'],
     ['waiting', 'the wait breaks', [{ reject: 'session' }], 'failed'],
     ['waiting', 'it is stopped', [stop], 'draining'],
-    ['consuming', 'the session is lost', [{ tell: 'pump', event: { type: 'session.lost' } }], 'waiting'],
+    ['consuming', 'the session is lost', [send('session.lost')], 'waiting'],
     ['consuming', 'it is stopped', [stop], 'draining'],
     ['draining', 'it is drained', [{ resolve: 'drain' }], 'stopped'],
     ['draining', 'draining fails', [{ reject: 'drain' }], 'stopped'],
