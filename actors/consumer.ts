@@ -35,12 +35,13 @@ export interface ConsumerInput {
   readonly number: number;
   readonly ownership: 'exclusive' | 'shared';
   readonly ifDeleted: 'lost' | 'recreate';
+  readonly paused: boolean;
 }
 
 /** How declaring ended: `queue.lost` when the queue it had declared is gone, or another one has its name. */
 export type ConsumerDeclared = Step | { type: 'queue.lost' };
 
-export interface ConsumerContext extends ConsumerInput {
+export interface ConsumerContext extends Omit<ConsumerInput, 'paused'> {
   owns: boolean;
   paused: boolean;
 }
@@ -99,7 +100,7 @@ export const consumerMachine = setup({
   },
 }).createMachine({
   id: 'consumer',
-  context: ({ input }) => ({ ...input, owns: false, paused: false }),
+  context: ({ input }) => ({ ...input, owns: false }),
   invoke: { src: 'control', input: ({ context }) => context },
   initial: 'declaring',
   on: {

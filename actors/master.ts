@@ -14,6 +14,11 @@ type ChildName = 'session' | 'outbox' | 'supervisor';
 
 type MasterEvent = SessionNews | { type: 'stop.requested' };
 
+const FAILURE = {
+  type: 'reportFailure',
+  params: ({ event }: { event: object }) => ({ error: 'error' in event ? event.error : undefined }),
+} as const;
+
 /**
  * The root actor of a master: its session, its outbox, and the supervisor of its queues.
  *
@@ -49,6 +54,8 @@ export const masterMachine = setup({
         enqueue.sendTo(child, { type: child === 'supervisor' ? 'stop' : 'supervisor.stop' });
     }),
     fail: assign({ failed: true }),
+    /** Tells why a child failed; never throws. */
+    reportFailure: (_, _params: { error: unknown }) => {},
     noteEnd: assign({ ended: ({ context }, child: ChildName) => [...context.ended, child] }),
   },
   guards: {
@@ -67,19 +74,19 @@ export const masterMachine = setup({
       src: 'session',
       input: () => ({}),
       onDone: { actions: { type: 'noteEnd', params: 'session' } },
-      onError: { target: '.stopping', actions: ['fail', { type: 'noteEnd', params: 'session' }] },
+      onError: { target: '.stopping', actions: ['fail', FAILURE, { type: 'noteEnd', params: 'session' }] },
     },
     {
       id: 'outbox',
       src: 'outbox',
       onDone: { actions: { type: 'noteEnd', params: 'outbox' } },
-      onError: { target: '.stopping', actions: ['fail', { type: 'noteEnd', params: 'outbox' }] },
+      onError: { target: '.stopping', actions: ['fail', FAILURE, { type: 'noteEnd', params: 'outbox' }] },
     },
     {
       id: 'supervisor',
       src: 'supervisor',
       onDone: { actions: { type: 'noteEnd', params: 'supervisor' } },
-      onError: { target: '.stopping', actions: ['fail', { type: 'noteEnd', params: 'supervisor' }] },
+      onError: { target: '.stopping', actions: ['fail', FAILURE, { type: 'noteEnd', params: 'supervisor' }] },
     },
   ],
   initial: 'starting',
@@ -111,9 +118,11 @@ export const masterMachine = setup({
         // A stop that has begun goes on, whatever fails meanwhile.
         'stop.requested': {},
         'session.failed': { actions: 'fail' },
-        'xstate.error.actor.session': { actions: ['fail', { type: 'noteEnd', params: 'session' }] },
-        'xstate.error.actor.outbox': { actions: ['fail', { type: 'noteEnd', params: 'outbox' }] },
-        'xstate.error.actor.supervisor': { actions: ['fail', { type: 'noteEnd', params: 'supervisor' }] },
+        'xstate.error.actor.session': { actions: ['fail', FAILURE, { type: 'noteEnd', params: 'session' }] },
+        'xstate.error.actor.outbox': { actions: ['fail', FAILURE, { type: 'noteEnd', params: 'outbox' }] },
+        'xstate.error.actor.supervisor': {
+          actions: ['fail', FAILURE, { type: 'noteEnd', params: 'supervisor' }],
+        },
       },
       states: {
         children: {

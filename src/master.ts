@@ -17,6 +17,7 @@ import type { MasterContext } from './master/context.js';
 import type { MasterEvents } from './master/events.js';
 import {
   checkConsumeOptions,
+  checkKeys,
   checkMailbox,
   checkMasterOptions,
   type ConsumeOptions,
@@ -27,7 +28,7 @@ import {
 import { Publishing } from './master/publishing.js';
 import { Subscribers, type SubscriptionHandle } from './master/subscribers.js';
 import { waitForMessage, type WaitForOptions } from './master/wait-for.js';
-import { ConnectError, OptionError, RestartIntensityError, StoppedError, toError } from './model/errors.js';
+import { ConnectError, OptionError, StoppedError, toError } from './model/errors.js';
 import type { Message } from './model/message.js';
 import { checkName } from './model/names.js';
 import { parsePattern, type TopicInput } from './model/topic.js';
@@ -75,7 +76,9 @@ export class Master {
     const incarnation = limits.environment.randomId();
     const link = this.#link;
     const events = this.#events;
-    const turns = new Turns(clock);
+    const turns = new Turns(clock, (error) =>
+      events.emit('warning', { code: 'INTERNAL', text: toError(error).message }),
+    );
     const publishing = new Publishing({ limits, link, incarnation });
     this.name = limits.name;
     this.publish = publishing.publisher(undefined);
@@ -109,7 +112,12 @@ export class Master {
         outbox: publishing.machine,
         supervisor: createGroups({ clock, random, backoff: { minDelayMs: 100, maxDelayMs: 5_000 } }),
       },
-      actions: { report: (_, { status }) => this.#report(status) },
+      actions: {
+        report: (_, { status }) => this.#report(status),
+        reportFailure: (_, { error }) => {
+          this.#gaveUp ??= toError(error);
+        },
+      },
     });
     const { connectTimeoutMs, drainTimeoutMs } = limits;
     const actor = createRoot(machine, {
@@ -145,12 +153,12 @@ export class Master {
   ): Promise<SubscriptionHandle> {
     checkHandler(handler);
     this.#checkRunning();
-    const { mailbox, signal } = handler === options ? {} : (options as SubscribeOptions);
-    const patterns = checkPatterns(pattern);
+    const given = handler === options ? {} : (options as SubscribeOptions);
+    checkKeys('subscribe', given, ['mailbox', 'signal']);
+    const { mailbox, signal } = given;
     signal?.throwIfAborted();
-    const subscription = await this.#subscribers.start(patterns, checkMailbox(mailbox), handler);
-    if (signal) stopOnAbort(signal, subscription);
-    return subscription;
+    const plan = { patterns: checkPatterns(pattern), mailbox: checkMailbox(mailbox), signal };
+    return this.#subscribers.start(plan, handler);
   }
 
   /**
@@ -188,18 +196,16 @@ export class Master {
     pattern: PatternInput,
     options: SubscribeOptions = {},
   ): Promise<AsyncIterableIterator<Message>> {
-    const stream = new MessageStream();
-    const { signal, ...rest } = options;
-    signal?.throwIfAborted();
-    const subscription = await this.subscribe(pattern, rest, stream.handler);
-    const abort = () => {
-      stream.fail(signal!.reason);
-      void subscription.stop();
-    };
-    signal?.addEventListener('abort', abort, { once: true });
+    const { signal, mailbox } = options;
+    const bounds = checkMailbox(mailbox);
+    const stream = new MessageStream(bounds, (missed) =>
+      this.#events.emit('gap', { subscription, reason: 'mailbox', missed }),
+    );
+    const subscription = await this.subscribe(pattern, options, stream.handler);
     void subscription.ended.then(() => {
-      signal?.removeEventListener('abort', abort);
-      stream.end();
+      if (signal?.aborted) stream.fail(signal.reason);
+      else if (subscription.error) stream.fail(subscription.error);
+      else stream.end();
     });
     return stream.from(subscription);
   }
@@ -238,8 +244,7 @@ export class Master {
   }
 
   #failure(): Error {
-    if (this.#gaveUp)
-      return new RestartIntensityError('The supervisor of the master gave up.', { cause: this.#gaveUp });
+    if (this.#gaveUp) return this.#gaveUp;
     const trouble = this.#connection.trouble;
     if (this.#ready.settled || (trouble && !('retryable' in trouble && trouble.retryable)))
       return trouble ?? new ConnectError('The session has failed.');
@@ -296,15 +301,8 @@ function checkHandler(handler: unknown): void {
 
 function checkPatterns(input: PatternInput): readonly string[] {
   const inputs: readonly TopicInput[] =
-    typeof input === 'object' && 'patterns' in input ? input.patterns : [input];
+    typeof input === 'object' && input !== null && 'patterns' in input ? input.patterns : [input];
   if (!Array.isArray(inputs) || inputs.length === 0)
     throw new OptionError('patterns must be a list of at least one.');
   return [...new Set(inputs.map((one: TopicInput) => parsePattern(one).pattern))];
-}
-
-function stopOnAbort(signal: AbortSignal, subscription: SubscriptionHandle): void {
-  const stop = () => void subscription.stop();
-  if (signal.aborted) return stop();
-  signal.addEventListener('abort', stop, { once: true });
-  void subscription.ended.then(() => signal.removeEventListener('abort', stop));
 }

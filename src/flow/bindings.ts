@@ -19,10 +19,6 @@ export class Bindings {
     this.#sink = sink;
   }
 
-  get size(): number {
-    return this.#bindings.size;
-  }
-
   /** Resolves once every message published from now on that matches is received. */
   add(pattern: string): Promise<void> {
     let binding = this.#bindings.get(pattern);

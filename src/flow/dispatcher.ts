@@ -16,7 +16,6 @@ export class Dispatcher implements TransientSink {
   readonly #duplicates: DuplicateFilter;
   readonly #clock: Clock;
   #bindings: Bindings | undefined;
-  #received = 0;
 
   constructor(options: {
     clock: Clock;
@@ -26,11 +25,6 @@ export class Dispatcher implements TransientSink {
     this.#clock = options.clock;
     this.#duplicates = new DuplicateFilter({ producerMemoryMs: options.producerMemoryMs });
     this.missed = options.missed;
-  }
-
-  /** Messages that reached this master. */
-  get received(): number {
-    return this.#received;
   }
 
   /** The bindings of this session; those of an earlier one died with it. */
@@ -50,7 +44,6 @@ export class Dispatcher implements TransientSink {
   readonly missed: (count: number | undefined) => void;
 
   message(envelope: Envelope): void {
-    this.#received++;
     if (envelope.origin && this.#duplicates.seen(envelope.origin, this.#clock.wall())) return;
     const wanted = this.#index.match(envelope.topic);
     if (wanted.length === 0) return;

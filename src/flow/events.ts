@@ -22,8 +22,4 @@ export class Events<Map extends object> {
       }
     }
   }
-
-  clear(): void {
-    this.#listeners.clear();
-  }
 }

@@ -1,31 +1,36 @@
 import type { Message } from '../model/message.js';
 import { Deferred } from './deferred.js';
+import { Mailbox, type MailboxOptions } from './mailbox.js';
 
 /** Ends whatever feeds the stream. */
 export interface StreamSource {
   stop(): Promise<void>;
 }
 
+type Result = IteratorResult<Message, undefined>;
+
 /**
- * Messages as an async iterable. It takes one at a time, so that the mailbox behind it is what bounds it; it ends when
- * the loop is left, when it is stopped, or with the reason of its signal.
+ * Messages as an async iterable, behind a mailbox of its own: a loop that is slow, or not begun, holds nobody up. It ends
+ * when the loop is left, when its source ends, or with an error.
  */
 export class MessageStream implements AsyncIterableIterator<Message, undefined> {
+  readonly #mailbox: Mailbox<Message>;
+  readonly #overflowed: (missed: number) => void;
+  readonly #asked: Deferred<Result>[] = [];
   #source: StreamSource | undefined;
-  #offered: { message: Message; taken: Deferred<void> } | undefined;
-  #asked: Deferred<IteratorResult<Message, undefined>> | undefined;
   #end: { error: unknown } | 'done' | undefined;
 
-  /** The handler that feeds it: it ends when its message was taken. */
-  readonly handler = (message: Message): Promise<void> | undefined => {
-    if (this.#end) return undefined;
-    if (this.#asked) {
-      this.#asked.resolve({ done: false, value: message });
-      this.#asked = undefined;
-      return undefined;
-    }
-    this.#offered = { message, taken: new Deferred() };
-    return this.#offered.taken.promise;
+  constructor(mailbox: MailboxOptions, overflowed: (missed: number) => void) {
+    this.#mailbox = new Mailbox(mailbox);
+    this.#overflowed = overflowed;
+  }
+
+  /** The handler that feeds it. */
+  readonly handler = (message: Message): void => {
+    if (this.#end) return;
+    const asked = this.#asked.shift();
+    if (asked) asked.resolve({ done: false, value: message });
+    else this.#mailbox.put(message);
   };
 
   from(source: StreamSource): this {
@@ -33,24 +38,18 @@ export class MessageStream implements AsyncIterableIterator<Message, undefined> 
     return this;
   }
 
-  /** Ends the stream: the loop throws `error`. */
-  fail(error: unknown): void {
-    this.#finish({ error });
+  next(): Promise<Result> {
+    const dropped = this.#mailbox.takeDropped();
+    if (dropped > 0) this.#overflowed(dropped);
+    const value = this.#mailbox.take();
+    if (value) return Promise.resolve({ done: false, value });
+    if (this.#end) return ended(this.#end);
+    const asked = new Deferred<Result>();
+    this.#asked.push(asked);
+    return asked.promise;
   }
 
-  next(): Promise<IteratorResult<Message, undefined>> {
-    const offered = this.#offered;
-    if (offered) {
-      this.#offered = undefined;
-      offered.taken.resolve();
-      return Promise.resolve({ done: false, value: offered.message });
-    }
-    if (this.#end) return this.#ended(this.#end);
-    this.#asked ??= new Deferred();
-    return this.#asked.promise;
-  }
-
-  async return(): Promise<IteratorResult<Message, undefined>> {
+  async return(): Promise<Result> {
     this.#finish('done');
     await this.#source?.stop();
     return { done: true, value: undefined };
@@ -65,17 +64,19 @@ export class MessageStream implements AsyncIterableIterator<Message, undefined> 
     this.#finish('done');
   }
 
+  /** The loop throws `error`. */
+  fail(error: unknown): void {
+    this.#finish({ error });
+  }
+
   #finish(end: { error: unknown } | 'done'): void {
     if (this.#end) return;
     this.#end = end;
-    this.#offered?.taken.resolve();
-    this.#offered = undefined;
-    const asked = this.#asked;
-    this.#asked = undefined;
-    if (asked) void this.#ended(end).then(asked.resolve, asked.reject);
+    this.#mailbox.clear();
+    for (const asked of this.#asked.splice(0)) void ended(end).then(asked.resolve, asked.reject);
   }
+}
 
-  #ended(end: { error: unknown } | 'done'): Promise<IteratorResult<Message, undefined>> {
-    return end === 'done' ? Promise.resolve({ done: true, value: undefined }) : Promise.reject(end.error);
-  }
+function ended(end: { error: unknown } | 'done'): Promise<Result> {
+  return end === 'done' ? Promise.resolve({ done: true, value: undefined }) : Promise.reject(end.error);
 }

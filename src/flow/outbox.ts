@@ -84,7 +84,6 @@ export class Outbox {
   #flowing = false;
   #stopped = false;
   #idle: (() => void)[] = [];
-  #confirmedCount = 0;
 
   constructor(options: OutboxOptions) {
     this.#options = options;
@@ -100,16 +99,8 @@ export class Outbox {
     });
   }
 
-  get unconfirmed(): number {
-    return this.#sentCount;
-  }
-
   get waiting(): number {
     return this.#again.length + this.#line.size;
-  }
-
-  get confirmed(): number {
-    return this.#confirmedCount;
   }
 
   /** Resolves once the broker has taken responsibility. TimeoutError at the deadline: it says what is known. */
@@ -215,7 +206,6 @@ export class Outbox {
     // A confirm after the deadline still says that no copy is under way.
     if (entry.state === 'ended' && entry.over === session) return this.#close(entry);
     if (entry.state !== 'sent' || entry.over !== session) return;
-    this.#confirmedCount++;
     this.#settle(entry);
     entry.resolve({ id: entry.id, outcome: 'confirmed' });
     this.#flow();
@@ -240,7 +230,7 @@ export class Outbox {
     this.#end(entry);
     const lingerMs = entry.sendings > 1 ? entry.over!.capabilities.lingerMs : 0;
     // A copy may still be under way on a connection that only this side has given up.
-    if (lingerMs > 0) this.#unknown.add(entry, lingerMs);
+    if (lingerMs > 0) this.#keepOpen(entry, lingerMs);
     else this.#numbers.close(entry.sequence);
   }
 
@@ -254,15 +244,25 @@ export class Outbox {
         outcome: entry.sendings > 0 ? 'unknown' : 'not-sent',
         retry: () => this.#retry(entry),
       }),
+      true,
     );
   }
 
   /** The caller waits no more. Its number stays open while a copy may still be sent or be under way. */
-  #giveUp(entry: Entry, error: unknown): void {
+  #giveUp(entry: Entry, error: unknown, retryable: boolean): void {
     this.#end(entry);
-    this.#unknown.add(entry, RETRY_MS);
+    if (retryable || entry.sendings > 0) this.#keepOpen(entry, RETRY_MS);
+    else this.#numbers.close(entry.sequence);
     entry.reject(error);
     this.#flow();
+  }
+
+  /** What is kept for a retry has a limit as everything else: the oldest can be retried no more. */
+  #keepOpen(entry: Entry, delayMs: number): void {
+    this.#unknown.add(entry, delayMs);
+    if (this.#unknown.size <= this.#options.waitingMax) return;
+    const [oldest] = this.#unknown;
+    if (oldest) this.#close(oldest);
   }
 
   #retry(entry: Entry): Promise<Receipt> {
@@ -300,7 +300,7 @@ export class Outbox {
   }
 
   #listen(entry: Entry, signal: AbortSignal): void {
-    const abort = () => this.#giveUp(entry, signal.reason);
+    const abort = () => this.#giveUp(entry, signal.reason, false);
     signal.addEventListener('abort', abort, { once: true });
     entry.unlisten = () => signal.removeEventListener('abort', abort);
   }

@@ -39,18 +39,9 @@ export class Subscription implements Task {
     this.#mailbox = new Mailbox(mailbox);
   }
 
-  get backlog(): number {
-    return this.#mailbox.size;
-  }
-
   open(): void {
     this.#open = true;
     if (this.#mailbox.size > 0) this.#wake();
-  }
-
-  /** No handler call begins any more; what is in the mailbox stays for the next `open`. */
-  hold(): void {
-    this.#open = false;
   }
 
   put(parcel: Parcel): void {

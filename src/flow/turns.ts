@@ -18,7 +18,11 @@ export class Turns {
   readonly #tasks = new Fifo<Task>();
   #scheduled = false;
 
-  constructor(readonly clock: Clock) {}
+  /** `broken` is told of a task that threw, which is a fault of ours: the others must not stand still for it. */
+  constructor(
+    readonly clock: Clock,
+    readonly broken: (error: unknown) => void,
+  ) {}
 
   /** A task that is already waiting must not be scheduled again. */
   schedule(task: Task): void {
@@ -32,7 +36,7 @@ export class Turns {
     const began = this.clock.now();
     let steps = 0;
     for (let task = this.#tasks.shift(); task; task = this.#tasks.shift()) {
-      if (task.run()) this.#tasks.push(task);
+      if (this.#attempt(task)) this.#tasks.push(task);
       if (++steps % STEPS_BETWEEN_LOOKS === 0 && this.clock.now() - began >= TURN_MS) {
         setImmediate(this.#run);
         return;
@@ -40,4 +44,13 @@ export class Turns {
     }
     this.#scheduled = false;
   };
+
+  #attempt(task: Task): boolean {
+    try {
+      return task.run();
+    } catch (error) {
+      this.broken(error);
+      return false;
+    }
+  }
 }

@@ -30,6 +30,9 @@ export interface ConsumerHandle {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+/** For the broker's answers after a drain. */
+const GRACE_MS = 1_000;
+
 /** What a consumer's actor may be told from outside. */
 type Tell = (event: ConsumerEvent) => void;
 
@@ -45,6 +48,9 @@ class Consumer implements ConsumerHandle {
   ownership: Ownership | undefined;
   grantedAt = 0;
   error: Error | undefined;
+  /** Somebody has a handle to it. */
+  wasReady = false;
+  isPaused = false;
   /** The broker refused or ended its consuming though the session lives. */
   pumpFailed = false;
   /** Tells the actor while its pump runs. */
@@ -74,10 +80,12 @@ class Consumer implements ConsumerHandle {
   }
 
   pause(): void {
+    this.isPaused = true;
     this.tellActor({ type: 'pause.requested' });
   }
 
   resume(): void {
+    this.isPaused = false;
     this.tellActor({ type: 'resume.requested' });
   }
 
@@ -142,14 +150,26 @@ export class Consumers {
     this.#context.startChild({
       id: consumer.id,
       logic: this.#machine,
-      input: { number, ownership: plan.spec.ownership, ifDeleted: plan.ifDeleted },
+      input: () => ({
+        number,
+        ownership: plan.spec.ownership,
+        ifDeleted: plan.ifDeleted,
+        paused: consumer.isPaused,
+      }),
     });
-    await consumer.statuses.until(
-      ['standby', 'active', 'paused'],
-      `Consumer of queue "${consumer.queue}"`,
-      {},
-      () => consumer.error,
-    );
+    try {
+      await consumer.statuses.until(
+        ['standby', 'active', 'paused'],
+        `Consumer of queue "${consumer.queue}"`,
+        { timeoutMs: this.#context.limits.connectTimeoutMs },
+        () => consumer.error,
+      );
+    } catch (error) {
+      // Nobody has a handle to it: it must not come to life later.
+      void this.stop(consumer);
+      throw error;
+    }
+    consumer.wasReady = true;
     return consumer;
   }
 
@@ -173,8 +193,7 @@ export class Consumers {
       consumer.pump.abandon(consumer.error);
       void this.#handOver(consumer, Promise.resolve());
       if (!consumer.statuses.isFinal) consumer.statuses.set('failed');
-      if (consumer.status === 'failed')
-        this.#context.events.emit('lost', { queue: consumer.queue, reason: consumer.error });
+      if (consumer.status === 'failed' && consumer.wasReady) this.#tellLost(consumer, consumer.error);
       consumer.ended.resolve();
     }
   }
@@ -372,14 +391,22 @@ export class Consumers {
 
   async #forget(consumer: Consumer): Promise<void> {
     const reason = consumer.error ?? new QueueDeletedError(`Queue "${consumer.queue}" was deleted.`);
-    this.#context.events.emit('lost', { queue: consumer.queue, reason });
+    this.#tellLost(consumer, reason);
     await this.#retreat(consumer);
     consumer.declared = false;
     consumer.queueId = undefined;
   }
 
-  #withDrainDeadline<T>(run: (deadline: Promise<void>) => Promise<T>): Promise<T> {
-    return withDeadline(this.#context.clock, this.#context.limits.drainTimeoutMs, run);
+  #tellLost({ queue }: Consumer, reason: Error): void {
+    this.#context.events.emit('lost', { queue, subscription: undefined, reason });
+  }
+
+  /** A broker that does not answer holds nobody up for longer than the drain and a grace. */
+  async #withDrainDeadline(run: (deadline: Promise<void>) => Promise<void>): Promise<void> {
+    const { clock, limits } = this.#context;
+    await withDeadline(clock, limits.drainTimeoutMs + GRACE_MS, (end) =>
+      Promise.race([withDeadline(clock, limits.drainTimeoutMs, run), end]),
+    );
   }
 }
 

@@ -21,8 +21,8 @@ export interface MasterEvents {
     error: Error;
   };
   'dead-letter': { queue: string; id: string; reason: LetterDetails['reason']; error: string };
-  /** A queue is gone, or a subscription was given up. */
-  lost: { queue: string; reason: Error };
+  /** A queue is gone, or a consumer or subscription that had been ready was given up. */
+  lost: { queue: string | undefined; subscription: SubscriptionHandle | undefined; reason: Error };
   restart: { child: string; reason: Error; count: number };
   warning: { code: string; text: string };
 }

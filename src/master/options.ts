@@ -80,6 +80,7 @@ export interface Limits {
 }
 
 export function checkMasterOptions(options: MasterOptions): Limits {
+  checkKeys('createMaster', options, MASTER_OPTIONS);
   return {
     name: checkName('master', options.name),
     namespace: checkName('namespace', options.namespace ?? 'signalbox'),
@@ -111,13 +112,17 @@ export interface ConsumerPlan {
 }
 
 export function checkConsumeOptions(queue: string, options: ConsumeOptions, limits: Limits): ConsumerPlan {
+  checkKeys('consume', options, CONSUME_OPTIONS);
+  checkKeys('retry', options.retry ?? {}, ['attemptsMax', 'minDelayMs', 'maxDelayMs']);
+  if (options.orderBy !== undefined && typeof options.orderBy !== 'function')
+    throw new OptionError('orderBy must be a function that gives a key, or undefined, for a message.');
   const name = checkName('queue', queue);
   const ownership = oneOf('ownership', options.ownership ?? 'exclusive', ['exclusive', 'shared']);
   const concurrency = positive('concurrency', options.concurrency ?? 1);
   if (!Array.isArray(options.bindings) || options.bindings.length === 0)
     throw new OptionError('bindings must be a list of at least one pattern.');
   const bindings = [...new Set(options.bindings.map((pattern: TopicInput) => parsePattern(pattern).pattern))];
-  const { limit } = options;
+  const limit = options.limit ?? undefined;
   return {
     spec: {
       name,
@@ -126,7 +131,7 @@ export function checkConsumeOptions(queue: string, options: ConsumeOptions, limi
         messages: positive('limit.messages', limit.messages),
         onFull: oneOf('limit.onFull', limit.onFull, ['reject-publish', 'drop-oldest']),
       },
-      expiresMs: options.expiresMs === undefined ? undefined : positive('expiresMs', options.expiresMs),
+      expiresMs: options.expiresMs === undefined ? undefined : wholeNumber('expiresMs', options.expiresMs),
       queueType:
         options.queueType === undefined
           ? undefined
@@ -155,8 +160,40 @@ export function checkConsumeOptions(queue: string, options: ConsumeOptions, limi
   };
 }
 
+const MASTER_OPTIONS = [
+  ...['name', 'broker', 'namespace', 'inspect', 'publishTimeoutMs', 'publishWindow', 'maxMessageBytes'],
+  ...['connectTimeoutMs', 'drainTimeoutMs', 'ownerTimeoutMs', 'producerMemoryMs', 'environment'],
+];
+const CONSUME_OPTIONS = [
+  ...[
+    'bindings',
+    'ownership',
+    'concurrency',
+    'prefetch',
+    'orderBy',
+    'onFailure',
+    'retry',
+    'handlerTimeoutMs',
+  ],
+  ...['limit', 'expiresMs', 'ifDeleted', 'queueType'],
+];
+
+/** An option that does not exist is a mistake, not a wish to be passed over. */
+export function checkKeys(what: string, options: unknown, known: readonly string[]): void {
+  if (typeof options !== 'object' || options === null)
+    throw new OptionError(`The options of ${what} must be an object, not ${String(options)}.`);
+  const unknown = Object.keys(options).find((key) => !known.includes(key));
+  if (unknown !== undefined)
+    throw new OptionError(`${what} has no option "${unknown}". It takes ${known.join(', ')}.`);
+}
+
 /** Node's timers hold 31 bits. */
 const NUMBER_MAX = 2_147_483_647;
+
+function wholeNumber(option: string, value: number): number {
+  if (Number.isSafeInteger(value) && value >= 1) return value;
+  throw new OptionError(`${option} must be a whole number from 1, not ${String(value)}.`);
+}
 
 export function positive(option: string, value: number): number {
   if (Number.isInteger(value) && value >= 1 && value <= NUMBER_MAX) return value;

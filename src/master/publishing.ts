@@ -8,8 +8,9 @@ import { Outbox, type Receipt } from '../flow/outbox.js';
 import { checkHeaders } from '../model/codec.js';
 import { Payload } from '../model/payload.js';
 import { parseTopic, type TopicInput } from '../model/topic.js';
-import { positive, type Limits } from './options.js';
+import { checkKeys, positive, type Limits } from './options.js';
 
+const NO_OPTIONS: PublishOptions = Object.freeze({});
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
 /** So many times the window may wait behind it. */
 const WINDOWS_WAITING = 100;
@@ -60,10 +61,11 @@ export class Publishing {
   #publish(
     topic: TopicInput,
     data: unknown,
-    options: PublishOptions = {},
+    options: PublishOptions = NO_OPTIONS,
     fence: Ownership | undefined,
   ): Promise<Receipt> {
     const { maxMessageBytes, publishTimeoutMs, environment } = this.#limits;
+    if (options !== NO_OPTIONS) checkKeys('publish', options, ['headers', 'timeoutMs', 'signal']);
     const { headers, timeoutMs, signal } = options;
     const draft = {
       topic: parseTopic(topic).topic,

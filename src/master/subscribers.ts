@@ -7,11 +7,12 @@ import {
   type SubscriberStatus,
 } from '../../actors/subscriber.js';
 import type { Bindings } from '../flow/bindings.js';
+import { Deadlines, type Dated } from '../flow/deadlines.js';
 import { Deferred } from '../flow/deferred.js';
 import { withDeadline } from '../flow/deadline.js';
 import type { Handler } from '../flow/handler.js';
 import { Subscription } from '../flow/subscription.js';
-import { SessionLostError, StoppedError, isRetryable, toError } from '../model/errors.js';
+import { DeadlineError, SessionLostError, StoppedError, isRetryable, toError } from '../model/errors.js';
 import type { MailboxOptions } from '../flow/mailbox.js';
 import type { MasterContext } from './context.js';
 
@@ -20,14 +21,24 @@ export interface SubscriptionHandle {
   /** Normal forms. */
   readonly patterns: readonly string[];
   readonly status: SubscriberStatus;
-  /** Resolves when it has ended, for whatever reason. */
+  /** Resolves when it has ended, for whatever reason: `error` tells it. */
   readonly ended: Promise<void>;
+  /** Why it failed; undefined as long as it has not. */
+  readonly error: Error | undefined;
   /** When it resolves: no more calls of the handler, and the broker holds nothing of it. Twice is once. */
   stop(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-interface Subscriber extends SubscriptionHandle {
+/** What `subscribe` asks for, checked. */
+export interface SubscriberPlan {
+  /** Normal forms. */
+  readonly patterns: readonly string[];
+  readonly mailbox: MailboxOptions;
+  readonly signal: AbortSignal | undefined;
+}
+
+interface Subscriber extends SubscriptionHandle, Dated {
   readonly id: string;
   readonly subscription: Subscription;
   readonly ready: Deferred<void>;
@@ -47,11 +58,22 @@ export class Subscribers {
   readonly #context: MasterContext;
   readonly #register = new Map<number, Subscriber>();
   readonly #byId = new Map<string, number>();
+  readonly #starting: Deadlines<Subscriber>;
   readonly #machine;
   #nextNumber = 1;
 
   constructor(context: MasterContext) {
     this.#context = context;
+    const { connectTimeoutMs } = context.limits;
+    this.#starting = new Deadlines({
+      clock: context.clock,
+      graceMs: 20,
+      due: (subscriber) =>
+        this.#giveUp(
+          subscriber,
+          new DeadlineError(`The subscription was not declared within ${connectTimeoutMs} ms.`),
+        ),
+    });
     this.#machine = subscriberMachine.provide({
       actors: {
         session: fillPromise<void, SubscriberInput>(async (_, signal) => {
@@ -69,21 +91,28 @@ export class Subscribers {
     });
   }
 
-  get size(): number {
-    return this.#register.size;
+  /** Resolves once every message published from now on that matches reaches the handler. */
+  async start(plan: SubscriberPlan, handler: Handler): Promise<SubscriptionHandle> {
+    const number = this.#nextNumber++;
+    const subscriber = this.#enlist(number, plan, handler);
+    const { id, ready } = subscriber;
+    const giveUp = () => this.#giveUp(subscriber, plan.signal!.reason as Error);
+    plan.signal?.addEventListener('abort', giveUp, { once: true });
+    this.#starting.add(subscriber, this.#context.limits.connectTimeoutMs);
+    this.#context.startChild({ id, logic: this.#machine, input: { number } });
+    try {
+      await ready.promise;
+    } finally {
+      this.#starting.delete(subscriber);
+    }
+    void subscriber.ended.then(() => plan.signal?.removeEventListener('abort', giveUp));
+    return subscriber;
   }
 
-  /** Resolves once every message published from now on that matches reaches the handler. */
-  async start(
-    patterns: readonly string[],
-    mailbox: MailboxOptions,
-    handler: Handler,
-  ): Promise<SubscriptionHandle> {
-    const number = this.#nextNumber++;
-    const subscriber = this.#enlist(number, patterns, mailbox, handler);
-    this.#context.startChild({ id: subscriber.id, logic: this.#machine, input: { number } });
-    await subscriber.ready.promise;
-    return subscriber;
+  /** Whoever waits for it to be ready is told why it will not be; in any case it stops. */
+  #giveUp(subscriber: Subscriber, reason: Error): void {
+    subscriber.ready.reject(reason);
+    void subscriber.stop();
   }
 
   /** The supervisor has ended this child: it will not run again. */
@@ -96,12 +125,22 @@ export class Subscribers {
     const reason = subscriber.error ?? error;
     // After a drain there is nothing left to do; after a crash there is.
     void this.#letGo(subscriber, Promise.resolve());
-    if (subscriber.status !== 'stopped') subscriber.status = 'failed';
-    if (!subscriber.ready.settled)
+    if (subscriber.status !== 'stopped') {
+      subscriber.status = 'failed';
+      subscriber.error = reason;
+    }
+    const wasReady = subscriber.ready.settled;
+    if (!wasReady)
       subscriber.ready.reject(
         reason ?? new StoppedError('The subscription was stopped before it was declared.'),
       );
     subscriber.over.resolve();
+    if (wasReady && subscriber.error)
+      this.#context.events.emit('lost', {
+        queue: undefined,
+        subscription: subscriber,
+        reason: subscriber.error,
+      });
   }
 
   /** The supervisor is gone, and every child with it. */
@@ -115,12 +154,7 @@ export class Subscribers {
       this.#context.events.emit('gap', { subscription: subscriber, reason: 'mailbox', missed: count });
   }
 
-  #enlist(
-    number: number,
-    patterns: readonly string[],
-    mailbox: MailboxOptions,
-    handler: Handler,
-  ): Subscriber {
+  #enlist(number: number, { patterns, mailbox }: SubscriberPlan, handler: Handler): Subscriber {
     const { events, limits, turns, publisher } = this.#context;
     const id = `subscriber-${number}`;
     const stop = (): Promise<void> => {
@@ -157,6 +191,7 @@ export class Subscribers {
       bindings: undefined,
       closePump: () => {},
       interrupted: false,
+      dueAt: 0,
       error: undefined,
       stop,
       [Symbol.asyncDispose]: stop,

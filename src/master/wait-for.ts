@@ -1,7 +1,9 @@
 import type { Handler } from '../flow/handler.js';
 import type { Clock } from '../model/clock.js';
 import { Deferred } from '../flow/deferred.js';
-import { DeadlineError } from '../model/errors.js';
+import { DeadlineError, StoppedError } from '../model/errors.js';
+import { checkKeys, positive } from './options.js';
+import type { SubscriptionHandle } from './subscribers.js';
 
 export interface WaitForOptions {
   /** Looks whether what is waited for has happened already; anything but undefined ends the wait with it. */
@@ -15,10 +17,13 @@ const TIMEOUT_MS = 30_000;
 /** Subscribes, then checks, then waits: what happens between the check and the wait is not missed. */
 export async function waitForMessage(
   clock: Clock,
-  subscribe: (handler: Handler) => Promise<{ stop(): Promise<void>; readonly ended: Promise<void> }>,
-  { check, timeoutMs = TIMEOUT_MS, signal }: WaitForOptions,
+  subscribe: (handler: Handler) => Promise<SubscriptionHandle>,
+  options: WaitForOptions,
 ): Promise<unknown> {
+  checkKeys('waitFor', options, ['check', 'timeoutMs', 'signal']);
+  const { check, signal } = options;
   signal?.throwIfAborted();
+  const timeoutMs = positive('timeoutMs', options.timeoutMs ?? TIMEOUT_MS);
   const outcome = new Deferred<unknown>();
   const abort = () => outcome.reject(signal!.reason);
   signal?.addEventListener('abort', abort, { once: true });
@@ -32,6 +37,9 @@ export async function waitForMessage(
   try {
     const subscription = await Promise.race([subscribing, outcome.promise.then(() => undefined)]);
     if (subscription) {
+      void subscription.ended.then(() =>
+        outcome.reject(subscription.error ?? new StoppedError('The master stopped before it came.')),
+      );
       const found = await Promise.race([check?.(), outcome.promise]);
       if (found !== undefined) return found;
     }

@@ -141,7 +141,7 @@ const shared = { ownership: 'shared' };
 const consumer: Plan = {
   machine: consumerMachine,
   resources: ['claim', 'pump', 'control'],
-  input: { number: 1, ownership: 'exclusive', ifDeleted: 'lost' },
+  input: { number: 1, ownership: 'exclusive', ifDeleted: 'lost', paused: false },
   routes: {
     declaring: [],
     waiting: [done('declare', 'session.lost')],

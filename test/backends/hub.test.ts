@@ -151,6 +151,8 @@ interface ClaimModel {
   boundAt: number;
   told: { granted: number; lost: number };
   isOpen: boolean;
+  /** Its session has ended. */
+  isOver: boolean;
   /** Undefined until the call has resolved. */
   real: Claim | undefined;
 }
@@ -162,6 +164,8 @@ interface ConsumerModel {
   held: Copy[];
   lost: number;
   isOpen: boolean;
+  /** Its session has ended. */
+  isOver: boolean;
   /** Undefined until the call has resolved. */
   real: Consumer | undefined;
 }
@@ -337,6 +341,7 @@ class World {
       boundAt: Infinity,
       told: { granted: 0, lost: 0 },
       isOpen: true,
+      isOver: false,
       real: undefined,
     };
     for (const claims of [master.claims, this.claims, queue.line]) claims.push(claim);
@@ -356,6 +361,8 @@ class World {
       },
       fenced: () => this.#checked(() => assert.fail('nothing fences here')),
       lost: () => {
+        // One that was on its way when the session ended is still said.
+        if (claim.isOver) return;
         claim.told.lost++;
         this.#checked(() => assert.equal(claim.isOpen, false));
       },
@@ -396,6 +403,7 @@ class World {
       held: [],
       lost: 0,
       isOpen: true,
+      isOver: false,
       real: undefined,
     };
     for (const consumers of [master.consumers, this.consumers, queue.consumers]) consumers.push(consumer);
@@ -405,6 +413,7 @@ class World {
         if (copy) reaction({ queue, claim, consumer, handed: { delivery, consumer, copy } });
       },
       lost: () => {
+        if (consumer.isOver) return;
         consumer.lost++;
         this.#checked(() => assert.equal(consumer.isOpen, false));
       },
@@ -506,6 +515,7 @@ class World {
     for (const consumer of master.consumers) this.#giveBack(consumer, how);
     for (const claim of master.claims) this.#withdraw(claim);
     // What it was not told by now it is not told any more.
+    for (const each of [...master.claims, ...master.consumers]) each.isOver = true;
     for (const claim of master.claims) claim.told.lost = Math.max(0, claim.told.lost);
     for (const consumer of master.consumers) consumer.lost = Math.max(0, consumer.lost);
     if (how === 'close') this.#settles(master.session.close());

@@ -12,6 +12,7 @@ import { publishCases } from './publish.js';
 import { queueCases } from './queues.js';
 import { sessionCases } from './session.js';
 import { sharedCases } from './shared.js';
+import { successionCases } from './succession.js';
 import { transientCases } from './transient.js';
 
 /** What every backend must do. */
@@ -22,6 +23,7 @@ export const conformanceCases: readonly ConformanceCase[] = [
   ...transientCases,
   ...exclusiveCases,
   ...sharedCases,
+  ...successionCases,
   ...ownershipCases,
   ...bindingCases,
   ...checkpointCases,
