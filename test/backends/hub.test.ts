@@ -11,7 +11,7 @@ import { FencedError, QueueFullError, QueueInUseError, QueueNotFoundError } from
 import type { Envelope } from '../../src/model/message.js';
 import { Payload } from '../../src/model/payload.js';
 import { topicMatches } from '../../src/model/topic.js';
-import { ClaimRecord, collect, ConsumerRecord } from '../../src/testing/cases/records.js';
+import { ClaimRecord, collect, ConsumerRecord, TransientRecord } from '../../src/testing/cases/records.js';
 import { specOf } from '../../src/testing/cases/member.js';
 import { virtualEnvironment } from '../../src/testing/virtual-clock.js';
 
@@ -151,8 +151,6 @@ interface ClaimModel {
   boundAt: number;
   told: { granted: number; lost: number };
   isOpen: boolean;
-  /** Its session has ended. */
-  isOver: boolean;
   /** Undefined until the call has resolved. */
   real: Claim | undefined;
 }
@@ -164,8 +162,6 @@ interface ConsumerModel {
   held: Copy[];
   lost: number;
   isOpen: boolean;
-  /** Its session has ended. */
-  isOver: boolean;
   /** Undefined until the call has resolved. */
   real: Consumer | undefined;
 }
@@ -341,7 +337,6 @@ class World {
       boundAt: Infinity,
       told: { granted: 0, lost: 0 },
       isOpen: true,
-      isOver: false,
       real: undefined,
     };
     for (const claims of [master.claims, this.claims, queue.line]) claims.push(claim);
@@ -361,10 +356,9 @@ class World {
       },
       fenced: () => this.#checked(() => assert.fail('nothing fences here')),
       lost: () => {
-        // One that was on its way when the session ended is still said.
-        if (claim.isOver) return;
         claim.told.lost++;
         this.#checked(() => assert.equal(claim.isOpen, false));
+        reaction({ queue });
       },
     });
     this.#settles(claimed.then((real) => (claim.real = real)));
@@ -403,7 +397,6 @@ class World {
       held: [],
       lost: 0,
       isOpen: true,
-      isOver: false,
       real: undefined,
     };
     for (const consumers of [master.consumers, this.consumers, queue.consumers]) consumers.push(consumer);
@@ -413,9 +406,9 @@ class World {
         if (copy) reaction({ queue, claim, consumer, handed: { delivery, consumer, copy } });
       },
       lost: () => {
-        if (consumer.isOver) return;
         consumer.lost++;
         this.#checked(() => assert.equal(consumer.isOpen, false));
+        reaction({ queue });
       },
     });
     this.#settles(consumed.then((real) => (consumer.real = real)));
@@ -515,7 +508,6 @@ class World {
     for (const consumer of master.consumers) this.#giveBack(consumer, how);
     for (const claim of master.claims) this.#withdraw(claim);
     // What it was not told by now it is not told any more.
-    for (const each of [...master.claims, ...master.consumers]) each.isOver = true;
     for (const claim of master.claims) claim.told.lost = Math.max(0, claim.told.lost);
     for (const consumer of master.consumers) consumer.lost = Math.max(0, consumer.lost);
     if (how === 'close') this.#settles(master.session.close());
@@ -905,6 +897,53 @@ describe('Hub', () => {
     assert.deepEqual(told[1].told, ['standby', 'granted']);
     await told[1].ownership!.bind(['#']);
     assert.deepEqual(told[2].holders.map(({ owner }) => owner).at(-1), '2');
+  });
+
+  it('tells nobody of a loss whose session has ended by then', async () => {
+    const hub = newHub();
+    const [one, other] = [await connect(hub, 'one'), await connect(hub, 'other')];
+    await one.declareQueue(specOf('queue', { ownership: 'shared' }));
+    const sinks = [new ConsumerRecord(), new ConsumerRecord()] as const;
+    sinks[0].lost = () => other.drop(new Error('The process has died.'));
+    await one.consume('queue', { prefetch: 1, ownership: undefined }, sinks[0]);
+    await other.consume('queue', { prefetch: 1, ownership: undefined }, sinks[1]);
+    const told = new ClaimRecord();
+    await other.claim('queue', told);
+    await one.deleteQueue('queue', { whileInUse: true });
+    assert.deepEqual([sinks[1].losses, told.told], [[], ['granted']]);
+  });
+
+  it('goes on after a sink that throws, though none may', async () => {
+    const session = await connect(newHub());
+    const broken = await session.listen({
+      message: () => {
+        throw new Error('This is no sink.');
+      },
+      missed: () => {},
+    });
+    await broken.bind('a');
+    // However the call ends.
+    await Promise.resolve()
+      .then(() => session.publish(envelopeOf('1', 'a')))
+      .catch(() => {});
+    await broken.close();
+    const sink = new TransientRecord();
+    await (await session.listen(sink)).bind('b');
+    await session.publish(envelopeOf('2', 'b'));
+    assert.deepEqual(sink.data, ['2']);
+  });
+
+  it('lets a shared queue be consumed whoever keeps it', async () => {
+    const session = await connect(newHub());
+    await session.declareQueue(specOf('queue', { ownership: 'shared' }));
+    const told = new ClaimRecord();
+    await session.claim('queue', told);
+    await told.ownership!.bind(['#']);
+    const sink = new ConsumerRecord();
+    await session.consume('queue', { prefetch: 1, ownership: told.ownership }, sink);
+    await told.ownership!.release();
+    await session.publish(envelopeOf('1'));
+    assert.deepEqual(sink.data, ['1']);
   });
 
   it('leaves bindings as they were when one of the new ones is no pattern', async () => {

@@ -16,6 +16,8 @@ export class HubClaim implements Claim, Claimant {
     readonly master: string,
     readonly sink: ClaimSink,
     readonly confirmed: () => Promise<void>,
+    /** At the end of its session a sink stays silent. */
+    readonly isLive: () => boolean,
   ) {}
 
   start(): void {
@@ -57,7 +59,7 @@ export class HubClaim implements Claim, Claimant {
     this.#isOpen = false;
     this.#ownership = undefined;
     this.ended();
-    this.hub.operations.say({ say: () => this.sink.lost(reason) });
+    this.hub.operations.say({ say: () => this.isLive() && this.sink.lost(reason) });
   }
 
   /** Nobody may rely on an epoch or a binding that the journal could still lose. */

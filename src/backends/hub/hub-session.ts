@@ -97,7 +97,14 @@ export class HubSession implements Session {
 
   async claim(name: string, sink: ClaimSink): Promise<Claim> {
     this.#check();
-    const claim = new HubClaim(this.#hub, this.#hub.queue(name), this.master, sink, this.#confirmed);
+    const claim = new HubClaim(
+      this.#hub,
+      this.#hub.queue(name),
+      this.master,
+      sink,
+      this.#confirmed,
+      () => !this.#end,
+    );
     this.#claims.add(claim);
     claim.ended = () => this.#claims.delete(claim);
     this.#hub.operations.run(() => claim.start());
@@ -111,7 +118,9 @@ export class HubSession implements Session {
     const owns = ownership instanceof HubOwnership && ownership.claim.queue === queue && ownership.valid();
     if (queue.spec.ownership === 'exclusive' && !owns)
       throw new FencedError(`Queue "${name}" is exclusive, and this is not the ownership that it has now.`);
-    const consumer = new HubConsumer(this.#hub, queue, options, sink, this.#confirmed);
+    // A shared queue takes none: its consumers do not end with their keeper.
+    const taken = queue.spec.ownership === 'exclusive' ? options : { ...options, ownership: undefined };
+    const consumer = new HubConsumer(this.#hub, queue, taken, sink, this.#confirmed, () => !this.#end);
     this.#consumers.add(consumer);
     consumer.ended = () => this.#consumers.delete(consumer);
     this.#hub.operations.run(() => consumer.start());

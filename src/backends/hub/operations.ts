@@ -2,7 +2,7 @@ import { Fifo } from '../../model/fifo.js';
 
 /** Something to be said to a sink. */
 export interface Word {
-  say(): void;
+  say(): unknown;
 }
 
 /** Something that has work left at the end of an operation. */
@@ -28,8 +28,12 @@ export class Operations {
     try {
       return operation();
     } finally {
-      this.#complete();
-      this.#acting = false;
+      // A sink that throws, though none may, does not stop the hub: what is left is said with the next operation.
+      try {
+        this.#complete();
+      } finally {
+        this.#acting = false;
+      }
     }
   }
 
