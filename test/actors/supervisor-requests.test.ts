@@ -146,6 +146,7 @@ describe('wrong requests are refused as in OTP', () => {
     world.start({
       children: [world.worker('a'), world.worker('b')],
       backoff: { minDelayMs: 9, maxDelayMs: 9 },
+      random: () => 0.5,
     });
     send({ type: 'child.stop', id: 'a' }, { type: 'child.start', child: world.worker('a') });
     world.crash('b');
