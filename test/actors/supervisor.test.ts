@@ -402,7 +402,7 @@ describe('back-off', () => {
   });
 
   test('a child that waits when all is stopped does not start', () => {
-    world.start({ backoff, children: three() });
+    world.start({ backoff, random: () => 0.5, children: three() });
     world.crash('b');
     world.root.send({ type: 'stop' });
     expect(world.root.getSnapshot().status).toBe('done');
@@ -421,7 +421,7 @@ describe('back-off', () => {
   });
 
   test('a child stopped while it waits stays stopped, its group starts without it', () => {
-    world.start({ strategy: 'one-for-all', backoff, children: three() });
+    world.start({ strategy: 'one-for-all', backoff, random: () => 0.5, children: three() });
     world.crash('b');
     world.news();
     world.root.send({ type: 'child.stop', id: 'b' });
