@@ -163,7 +163,9 @@ export class Laboratory {
         .map((master) => master.stop().catch(() => master.kill())),
     );
     await this.#closeProxies();
-    if (this.broker.startsWith('file:')) await (await HubProcess.find(this.folder))?.end();
+    // One may just be starting.
+    for (const pid of this.hubs()) kill(pid, 'SIGTERM');
+    await eventually('the hubs end when they are asked to', () => this.hubs().length === 0);
     this.of('handled');
     const leftBehind = this.#leftBehind();
     const verdict = this.ledger.judge({ leftBehind: leftBehind.length });
@@ -184,7 +186,7 @@ export class Laboratory {
       await master.kill();
     }
     await this.#closeProxies();
-    for (const { pid } of processesOf(this.root)) kill(pid);
+    for (const { pid } of processesOf(this.root)) kill(pid, 'SIGKILL');
     await eventually('all its processes have ended', () => processesOf(this.root).length === 0);
     for (const reader of this.#readers) reader.close();
     rmSync(this.root, { recursive: true });
@@ -222,9 +224,9 @@ export class Laboratory {
   }
 }
 
-function kill(pid: number): void {
+function kill(pid: number, signal: NodeJS.Signals): void {
   try {
-    process.kill(pid, 'SIGKILL');
+    process.kill(pid, signal);
   } catch {
     // It has ended meanwhile.
   }

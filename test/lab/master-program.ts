@@ -39,8 +39,8 @@ export interface ConsumePlan {
   readonly handlerMs?: number;
   /** Each call publishes there under the owner's fence, at its end. */
   readonly effects?: string;
-  /** A call also ends when its signal aborts; without this it goes on regardless. */
-  readonly heedsSignal?: boolean;
+  /** What a call does when its signal aborts: nothing, end as if its time had come, or throw. */
+  readonly whenAborted?: 'ignore' | 'end' | 'throw';
   /** Leaves out what only some tests look at. */
   readonly terse?: boolean;
 }
@@ -151,7 +151,7 @@ const commands = {
 export type Commands = typeof commands;
 
 function handlerOf(plan: ConsumePlan): (message: Message, delivery: DeliveryContext) => unknown {
-  const { queue, handlerMs = 0, effects, heedsSignal = false, terse = false } = plan;
+  const { queue, handlerMs = 0, effects, whenAborted = 'ignore', terse = false } = plan;
   const testify = (
     type: 'begun' | 'handled',
     { id, topic, data }: Message,
@@ -173,11 +173,11 @@ function handlerOf(plan: ConsumePlan): (message: Message, delivery: DeliveryCont
     const told = new Promise<void>((resolve) =>
       signal.addEventListener('abort', () => {
         evidence.write({ type: 'aborted', queue, id: message.id, master: master.name, epoch });
-        if (heedsSignal) resolve();
+        if (whenAborted !== 'ignore') resolve();
       }),
     );
     await Promise.race([new Promise((resolve) => setTimeout(resolve, handlerMs)), told]);
-    if (heedsSignal) signal.throwIfAborted();
+    if (whenAborted === 'throw') signal.throwIfAborted();
     if (effects !== undefined)
       try {
         await delivery.publish(effects, { queue, epoch, by: master.name });

@@ -16,7 +16,9 @@ export function processesOf(laboratory: string): Seen[] {
     const pid = Number(name);
     if (!Number.isInteger(pid) || pid === process.pid) continue;
     if (!read(`/proc/${pid}/environ`).split('\0').includes(`${MARK}=${laboratory}`)) continue;
-    const isHub = /hub/.test(read(`/proc/${pid}/cmdline`).split('\0').slice(0, 2).join(' '));
+    const isHub = /signalbox-hub|hub\.js|hub-program\.js|cli\.js hub/.test(
+      read(`/proc/${pid}/cmdline`).replaceAll('\0', ' '),
+    );
     found.push({ pid, isHub });
   }
   return found;
