@@ -1,5 +1,11 @@
 export { createMaster, Master, type PatternInput } from './master.js';
-export type { ConsumeOptions, MasterOptions, RetryOptions, SubscribeOptions } from './master/options.js';
+export type {
+  ConsumeOptions,
+  MasterOptions,
+  RetryOptions,
+  StopOptions,
+  SubscribeOptions,
+} from './master/options.js';
 export type { ConsumerHandle } from './master/consumers.js';
 export type { SubscriptionHandle } from './master/subscribers.js';
 export type { MasterEvents } from './master/events.js';

@@ -4,6 +4,7 @@ import { masterMachine, type MasterStatus } from '../actors/master.js';
 import { createRoot } from '../actors/start.js';
 import type { Ownership, QueueStatus, Session } from './backend.js';
 import { Deferred } from './flow/deferred.js';
+import { Drains } from './flow/drains.js';
 import { Dispatcher } from './flow/dispatcher.js';
 import { Events } from './flow/events.js';
 import { isHandler, type Handler, type Publish } from './flow/handler.js';
@@ -20,9 +21,11 @@ import {
   checkKeys,
   checkMailbox,
   checkMasterOptions,
+  positive,
   type ConsumeOptions,
   type Limits,
   type MasterOptions,
+  type StopOptions,
   type SubscribeOptions,
 } from './master/options.js';
 import { Publishing } from './master/publishing.js';
@@ -60,6 +63,7 @@ export class Master {
   readonly publish: Publish;
   readonly #limits: Limits;
   readonly #link = new Link();
+  readonly #drains: Drains;
   readonly #events = new Events<MasterEvents>();
   readonly #ready = new Deferred<void>();
   readonly #done = new Deferred<void>();
@@ -75,15 +79,16 @@ export class Master {
     const { clock, random } = limits.environment;
     const incarnation = limits.environment.randomId();
     const link = this.#link;
+    const drains = (this.#drains = new Drains(clock, limits.drainTimeoutMs));
     const events = this.#events;
     const turns = new Turns(clock, (error) =>
       events.emit('warning', { code: 'INTERNAL', text: toError(error).message }),
     );
-    const publishing = new Publishing({ limits, link, incarnation });
+    const publishing = new Publishing({ limits, link, drains, incarnation });
     this.name = limits.name;
     this.publish = publishing.publisher(undefined);
     this.done = this.#done.promise;
-    this.#connection = new Connection({ backend, limits, link, events, incarnation });
+    this.#connection = new Connection({ backend, limits, link, drains, events, incarnation });
     const dispatcher = new Dispatcher({
       clock,
       producerMemoryMs: limits.producerMemoryMs,
@@ -93,6 +98,7 @@ export class Master {
       limits,
       clock,
       link,
+      drains,
       turns,
       events,
       dispatcher,
@@ -100,7 +106,11 @@ export class Master {
       startChild: (child) =>
         this.#supervisor().send({
           type: 'child.start',
-          child: { ...child, restart: 'on-crash', shutdownMs: limits.drainTimeoutMs + KILL_AFTER_DRAIN_MS },
+          child: {
+            ...child,
+            restart: 'on-crash',
+            shutdownMs: () => drains.timeoutMs + KILL_AFTER_DRAIN_MS,
+          },
         }),
       stopChild: (id) => this.#supervisor().send({ type: 'child.stop', id }),
     };
@@ -119,10 +129,9 @@ export class Master {
         },
       },
     });
-    const { connectTimeoutMs, drainTimeoutMs } = limits;
     const actor = createRoot(machine, {
       id: limits.name,
-      input: { connectTimeoutMs, stepTimeoutMs: drainTimeoutMs + 2 * KILL_AFTER_DRAIN_MS },
+      input: { connectTimeoutMs: limits.connectTimeoutMs, stepTimeoutMs: this.#stepTimeoutMs },
       clock,
       inspect: options.inspect,
     });
@@ -215,14 +224,25 @@ export class Master {
     return this.#events.on(name, listener);
   }
 
-  /** Consumers drain and hand over, publishes are confirmed, the session closes. Twice is once. */
-  stop(): Promise<void> {
-    if (!this.#done.settled) this.actor.send({ type: 'stop.requested' });
-    return this.#done.promise.catch(() => {});
+  /**
+   * Consumers drain and hand over, publishes are confirmed, the session closes. Twice is once, except that a later call may
+   * give less time.
+   */
+  async stop(options: StopOptions = {}): Promise<void> {
+    checkKeys('stop', options, ['drainTimeoutMs']);
+    const { drainTimeoutMs } = options;
+    if (drainTimeoutMs !== undefined) this.#drains.limit(positive('drainTimeoutMs', drainTimeoutMs));
+    if (!this.#done.settled) this.actor.send({ type: 'stop.requested', stepTimeoutMs: this.#stepTimeoutMs });
+    await this.#done.promise.catch(() => {});
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
+  }
+
+  /** For each step of a stop, in case that a child does not keep to its own deadlines. */
+  get #stepTimeoutMs(): number {
+    return this.#drains.timeoutMs + 2 * KILL_AFTER_DRAIN_MS;
   }
 
   #report(status: MasterStatus): void {

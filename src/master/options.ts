@@ -40,6 +40,11 @@ export interface MasterOptions {
   readonly environment?: Environment;
 }
 
+export interface StopOptions {
+  /** For all that this stop drains, instead of the master's own. */
+  readonly drainTimeoutMs?: number;
+}
+
 export interface SubscribeOptions {
   /** How many messages wait for the handler, and which go when there are more. */
   readonly mailbox?: Partial<MailboxOptions>;
