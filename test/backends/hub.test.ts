@@ -340,6 +340,7 @@ class World {
       real: undefined,
     };
     for (const claims of [master.claims, this.claims, queue.line]) claims.push(claim);
+    this.#idle(queue);
     const claimed = master.session.claim(name, {
       granted: (ownership) => {
         this.#checked(() => this.#granted(claim, ownership));
@@ -362,7 +363,6 @@ class World {
       },
     });
     this.#settles(claimed.then((real) => (claim.real = real)));
-    this.#idle(queue);
   }
 
   #granted(claim: ClaimModel, ownership: Ownership): void {
@@ -400,6 +400,7 @@ class World {
       real: undefined,
     };
     for (const consumers of [master.consumers, this.consumers, queue.consumers]) consumers.push(consumer);
+    this.#idle(queue);
     const consumed = master.session.consume(name, options, {
       delivery: (delivery) => {
         const copy = this.#checked(() => this.#delivered(consumer, delivery));
@@ -412,7 +413,6 @@ class World {
       },
     });
     this.#settles(consumed.then((real) => (consumer.real = real)));
-    this.#idle(queue);
   }
 
   #delivered(consumer: ConsumerModel, delivery: Delivery): Copy {
