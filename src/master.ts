@@ -2,7 +2,7 @@ import type { AnyActorRef } from 'xstate';
 import { createGroups } from '../actors/groups.js';
 import { masterMachine, type MasterStatus } from '../actors/master.js';
 import { createRoot } from '../actors/start.js';
-import type { Ownership, QueueStatus, Session } from './backend.js';
+import type { Ownership, QueueStatus } from './backend.js';
 import { Deferred } from './flow/deferred.js';
 import { Drains } from './flow/drains.js';
 import { Dispatcher } from './flow/dispatcher.js';
@@ -28,12 +28,12 @@ import {
   type StopOptions,
   type SubscribeOptions,
 } from './master/options.js';
+import { Queues, type CallOptions, type DeleteQueueOptions } from './master/queues.js';
 import { Publishing } from './master/publishing.js';
 import { Subscribers, type SubscriptionHandle } from './master/subscribers.js';
 import { waitForMessage, type WaitForOptions } from './master/wait-for.js';
 import { ConnectError, OptionError, StoppedError, toError } from './model/errors.js';
 import type { Message } from './model/message.js';
-import { checkName } from './model/names.js';
 import { parsePattern, type TopicInput } from './model/topic.js';
 
 /** A child that does not end within its drain, and so long after it, is stopped by force. */
@@ -62,7 +62,7 @@ export class Master {
   /** Resolves with a receipt once the broker has taken responsibility. TimeoutError at the deadline; it never hangs. */
   readonly publish: Publish;
   readonly #limits: Limits;
-  readonly #link = new Link();
+  readonly #queues: Queues;
   readonly #drains: Drains;
   readonly #events = new Events<MasterEvents>();
   readonly #ready = new Deferred<void>();
@@ -78,12 +78,13 @@ export class Master {
     const backend = findBackend(options.broker);
     const { clock, random } = limits.environment;
     const incarnation = limits.environment.randomId();
-    const link = this.#link;
+    const link = new Link();
     const drains = (this.#drains = new Drains(clock, limits.drainTimeoutMs));
     const events = this.#events;
     const turns = new Turns(clock, (error) =>
       events.emit('warning', { code: 'INTERNAL', text: toError(error).message }),
     );
+    this.#queues = new Queues({ limits, link });
     const publishing = new Publishing({ limits, link, drains, incarnation });
     this.name = limits.name;
     this.publish = publishing.publisher(undefined);
@@ -172,7 +173,7 @@ export class Master {
 
   /**
    * Durable: every message since the queue was declared, also those sent while nobody listens. Resolves when the queue is
-   * declared and bound: this master is its owner, or stands by.
+   * declared and bound: this master is its owner, or stands by. Its signal ends the consumer as `stop` does.
    */
   async consume(queue: string, options: ConsumeOptions, handler: Handler): Promise<ConsumerHandle> {
     checkHandler(handler);
@@ -181,14 +182,15 @@ export class Master {
   }
 
   /** Deletes a durable queue and what it holds. QueueInUseError if it has consumers and `whileInUse` is not set. */
-  async deleteQueue(queue: string, options: { whileInUse?: boolean } = {}): Promise<void> {
-    checkName('queue', queue);
-    await this.#session().deleteQueue(queue, { whileInUse: options.whileInUse ?? false });
+  async deleteQueue(queue: string, options: DeleteQueueOptions = {}): Promise<void> {
+    this.#checkRunning();
+    await this.#queues.delete(queue, options);
   }
 
   /** The durable queues that a living master or their own record knows. */
-  async queues(): Promise<QueueStatus[]> {
-    return this.#session().queues();
+  async queues(options: CallOptions = {}): Promise<QueueStatus[]> {
+    this.#checkRunning();
+    return this.#queues.list(options);
   }
 
   /** Subscribes, then checks, then waits: never racy. Resolves with the message, or with what `check` returned. */
@@ -298,15 +300,6 @@ export class Master {
   #supervisor(): AnyActorRef {
     const { children } = this.actor.getSnapshot() as { children: Record<string, AnyActorRef> };
     return children.supervisor!;
-  }
-
-  #session(): Session {
-    this.#checkRunning();
-    const { session } = this.#link;
-    if (session) return session;
-    throw new ConnectError(
-      `Master "${this.name}" has no session at the moment. Try again when its status is "ready".`,
-    );
   }
 
   #checkRunning(): void {

@@ -137,10 +137,15 @@ export class Consumers {
 
   /** Resolves when the queue is declared and bound: standby or active. */
   async start(plan: ConsumerPlan, handler: Handler): Promise<ConsumerHandle> {
+    const { signal } = plan;
+    signal?.throwIfAborted();
     const number = this.#nextNumber++;
     const consumer = new Consumer(`${plan.spec.name}#${number}`, plan, this, this.#context);
     consumer.pump = this.#makePump(consumer, handler);
     this.#register.set(number, consumer);
+    const abort = () => void this.stop(consumer);
+    signal?.addEventListener('abort', abort, { once: true });
+    void consumer.ended.promise.then(() => signal?.removeEventListener('abort', abort));
     this.#context.startChild({
       id: consumer.id,
       logic: this.#machine,
@@ -155,7 +160,7 @@ export class Consumers {
       await consumer.statuses.until(
         ['standby', 'active', 'paused'],
         `Consumer of queue "${consumer.queue}"`,
-        { timeoutMs: this.#context.limits.connectTimeoutMs },
+        { timeoutMs: this.#context.limits.connectTimeoutMs, ...(signal && { signal }) },
         () => consumer.error,
       );
     } catch (error) {
