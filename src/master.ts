@@ -28,7 +28,8 @@ import {
   type StopOptions,
   type SubscribeOptions,
 } from './master/options.js';
-import { Queues, type CallOptions, type DeleteQueueOptions } from './master/queues.js';
+import type { DeadLetter } from './master/letters.js';
+import { Queues, type CallOptions, type DeleteQueueOptions, type LettersOptions } from './master/queues.js';
 import { Publishing } from './master/publishing.js';
 import { Subscribers, type SubscriptionHandle } from './master/subscribers.js';
 import { waitForMessage, type WaitForOptions } from './master/wait-for.js';
@@ -191,6 +192,26 @@ export class Master {
   async queues(options: CallOptions = {}): Promise<QueueStatus[]> {
     this.#checkRunning();
     return this.#queues.list(options);
+  }
+
+  /** The dead letters of a queue, oldest first: those that are there when the iteration begins. */
+  deadLetters(queue: string, options: CallOptions = {}): AsyncIterableIterator<DeadLetter> {
+    this.#checkRunning();
+    return this.#queues.deadLetters(queue, options);
+  }
+
+  /**
+   * Puts dead letters at the tail of their own queue: same id, attempt 1, flagged as redelivered. Resolves with how many.
+   */
+  async redrive(queue: string, options: LettersOptions = {}): Promise<number> {
+    this.#checkRunning();
+    return this.#queues.redrive(queue, options);
+  }
+
+  /** Resolves with how many are gone. */
+  async dropDeadLetters(queue: string, options: LettersOptions = {}): Promise<number> {
+    this.#checkRunning();
+    return this.#queues.dropDeadLetters(queue, options);
   }
 
   /** Subscribes, then checks, then waits: never racy. Resolves with the message, or with what `check` returned. */
