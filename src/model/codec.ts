@@ -37,8 +37,8 @@ const TRACING = ['traceparent', 'tracestate'];
 // What takes longest is often the same for many messages in a row: they are of one millisecond, or one confirm.
 const textOfTime = rememberLast((time: number) => new Date(time).toISOString());
 const timeOfText = rememberLast(instantOf);
-const textOfOpen = rememberLast(formatOpen);
-const openOfText = rememberLast(parseOpen);
+export const textOfOpen = rememberLast(formatOpen);
+export const openOfText = rememberLast(parseOpen);
 
 function rememberLast<Input, Output>(compute: (input: Input) => Output): (input: Input) => Output {
   let last: { readonly input: Input; readonly output: Output } | undefined;

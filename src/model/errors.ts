@@ -133,6 +133,25 @@ export class SessionLostError extends SignalboxError {
   override readonly retryable = true;
 }
 
+/** The broker has no room on its disk: nothing was taken. Acks and deletions go on, and make room. */
+export class BrokerFullError extends SignalboxError {
+  readonly code = 'ERR_BROKER_FULL';
+  readonly scope = 'session';
+  override readonly retryable = true;
+}
+
+/** A folder that no hub can work in; the text says why and what to do. */
+export class FolderError extends SignalboxError {
+  readonly code = 'ERR_FOLDER';
+  readonly scope = 'master';
+}
+
+/** The other side of a connection speaks another protocol, or another version of it. */
+export class ProtocolError extends SignalboxError {
+  readonly code = 'ERR_PROTOCOL';
+  readonly scope = 'session';
+}
+
 /** Refused: the queue has an owner with a higher epoch. */
 export class FencedError extends SignalboxError {
   readonly code = 'ERR_FENCED';

@@ -16,8 +16,8 @@ export interface Entry {
   redelivered: boolean;
   /** A call has begun since the entry was last handed over. */
   begun: boolean;
-  /** Written down: before that nobody gets it. */
-  isSafe: boolean;
+  /** The journal's batch: nobody gets the entry before that is safe. */
+  readonly batch: number;
 }
 
 export interface Letter extends LetterDetails {
@@ -25,6 +25,19 @@ export interface Letter extends LetterDetails {
   readonly envelope: Envelope;
   readonly redrives: number;
   readonly at: number;
+}
+
+/** A queue as the journal has kept it. */
+export interface KeptQueue {
+  readonly id: string;
+  readonly spec: QueueSpec;
+  readonly bindings: readonly string[];
+  readonly epoch: number;
+  readonly checkpoint: Uint8Array | undefined;
+  /** In rising order of their positions. */
+  readonly entries: Iterable<Pick<Entry, 'position' | 'envelope' | 'redrives' | 'attempts' | 'redelivered'>>;
+  /** Oldest first. */
+  readonly letters: readonly Letter[];
 }
 
 /** One consumer of the queue: a session's, with its credit. */
@@ -73,6 +86,7 @@ export class DurableQueue implements Worker {
   #isGone = false;
   #ownerHasBound = false;
   #nextPosition = 1;
+  #awaitedBatch = -1;
   #unsettled = 0;
   #nextTaker = 0;
   #idleSince = 0;
@@ -108,28 +122,46 @@ export class DurableQueue implements Worker {
       const oldest = this.#ready.take();
       if (oldest) journal.removeEntry(this, oldest);
     }
-    const position = this.#nextPosition++;
-    const redelivered = redrives > 0;
     const entry: Entry = {
-      position,
+      position: this.#nextPosition++,
       envelope,
       redrives,
       attempts: 0,
-      redelivered,
+      redelivered: redrives > 0,
       begun: false,
-      isSafe: false,
+      batch: journal.batch,
     };
     this.#ready.append(entry);
-    journal.putEntry(this, entry);
+    journal.addEntry(this, entry);
+    if (entry.batch <= journal.safeBatch) operations.callLater(this);
+    else this.#workAfter(entry.batch);
+  }
+
+  #workAfter(batch: number): void {
+    if (this.#awaitedBatch === batch) return;
+    this.#awaitedBatch = batch;
+    const { journal, operations } = this.#ports;
     journal.afterFlush(() => {
-      entry.isSafe = true;
       if (!this.#isGone) operations.run(() => operations.callLater(this));
     });
   }
 
+  /** Becomes what the journal has kept. */
+  restore(kept: KeptQueue): void {
+    this.epoch = kept.epoch;
+    this.checkpoint = kept.checkpoint;
+    for (const pattern of kept.bindings) this.bindings.add(pattern);
+    for (const letter of kept.letters) this.letters.set(letter.id, letter);
+    for (const entry of kept.entries) {
+      this.#ready.append({ ...entry, begun: false, batch: 0 });
+      this.#nextPosition = entry.position + 1;
+    }
+  }
+
   /** Hands one ready message to a taker with credit, in turn. */
   work(): boolean {
-    if (!this.#ready.peek()?.isSafe) return false;
+    const next = this.#ready.peek();
+    if (!next || next.batch > this.#ports.journal.safeBatch) return false;
     const taker = this.#takerWithCredit();
     if (!taker) return false;
     const entry = this.#ready.take()!;
@@ -151,9 +183,10 @@ export class DurableQueue implements Worker {
     if (at < 0) return;
     this.takers.splice(at, 1);
     for (const entry of taker.held) {
+      const wasFlagged = entry.redelivered;
       if (entry.begun || how === 'crashed') entry.redelivered = true;
       entry.begun = false;
-      this.#ports.journal.putEntry(this, entry);
+      if (entry.redelivered !== wasFlagged) this.#ports.journal.markEntry(this, entry);
     }
     this.#ready.giveBack([...taker.held]);
     this.#unsettled -= taker.held.size;
@@ -165,12 +198,12 @@ export class DurableQueue implements Worker {
   begin(entry: Entry, attempt: number): void {
     entry.attempts = attempt;
     entry.begun = true;
-    this.#ports.journal.putEntry(this, entry);
+    this.#ports.journal.markEntry(this, entry);
   }
 
   cutOff(entry: Entry): void {
     entry.attempts--;
-    this.#ports.journal.putEntry(this, entry);
+    this.#ports.journal.markEntry(this, entry);
   }
 
   /** The taker holds it no more, and it is gone. */
@@ -232,7 +265,7 @@ export class DurableQueue implements Worker {
 
   save(checkpoint: Uint8Array): void {
     this.checkpoint = Uint8Array.from(checkpoint);
-    this.#ports.journal.putQueue(this);
+    this.#ports.journal.putCheckpoint(this);
   }
 
   /** The queue ceases to be. */

@@ -57,6 +57,8 @@ export class HubSession implements Session {
     if (this.#end) return Promise.reject(this.#lost());
     if (fence && !fence.valid())
       return Promise.reject(new FencedError(`Queue "${fence.queue}" has another owner now.`));
+    const { refusal } = this.#hub.journal;
+    if (refusal) return Promise.reject(refusal);
     const full = this.#hub.publish(envelope);
     return full ? Promise.reject(new QueueFullError(full)) : this.#confirmed();
   }

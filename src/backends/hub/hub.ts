@@ -5,7 +5,7 @@ import type { Envelope } from '../../model/message.js';
 import { QueueInUseError, QueueNotFoundError, QueueSettingsError } from '../../model/errors.js';
 import { parsePattern } from '../../model/topic.js';
 import { TopicIndex } from '../../model/topic-index.js';
-import { DurableQueue } from './durable-queue.js';
+import { DurableQueue, type KeptQueue } from './durable-queue.js';
 import type { Journal } from './journal.js';
 import { Operations, type Word } from './operations.js';
 
@@ -61,14 +61,27 @@ export class Hub {
           'Delete it or pick another name.',
       );
     }
-    const queue = new DurableQueue(this.environment.randomId(), spec, {
+    if (this.journal.refusal) throw this.journal.refusal;
+    const queue = this.#create(this.environment.randomId(), spec);
+    this.journal.putQueue(queue);
+    return queue;
+  }
+
+  /** Brings back a queue that the journal has kept. */
+  restore(kept: KeptQueue): void {
+    const queue = this.#create(kept.id, kept.spec);
+    queue.restore(kept);
+    for (const pattern of queue.bindings) this.bind(pattern, queue);
+  }
+
+  #create(id: string, spec: QueueSpec): DurableQueue {
+    const queue = new DurableQueue(id, spec, {
       journal: this.journal,
       clock: this.environment.clock,
       operations: this.operations,
       expired: () => this.operations.run(() => this.#destroy(queue)),
     });
     this.queues.set(spec.name, queue);
-    this.journal.putQueue(queue);
     return queue;
   }
 
