@@ -131,6 +131,11 @@ export interface TransientQueue {
 export interface QueueSpec {
   readonly name: string;
   readonly ownership: 'exclusive' | 'shared';
+  /**
+   * How many messages may wait; what is delivered and not settled does not count. `reject-publish` refuses the next one,
+   * `drop-oldest` drops the oldest that waits. What is given back is not refused, and may take the queue past its limit; a
+   * broker may then drop the oldest at once.
+   */
   readonly limit:
     { readonly messages: number; readonly onFull: 'reject-publish' | 'drop-oldest' } | undefined;
   /** Deleted after so long without any consumer, standbys included. */

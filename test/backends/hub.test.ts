@@ -147,7 +147,7 @@ class QueueModel {
   }
 
   get isFull(): boolean {
-    return this.spec.limit !== undefined && this.ready.length + this.held.length >= this.spec.limit.messages;
+    return this.spec.limit !== undefined && this.ready.length >= this.spec.limit.messages;
   }
 
   get inUse(): boolean {
@@ -155,7 +155,8 @@ class QueueModel {
   }
 
   append(envelope: Envelope, redrives: number, writtenAt: number): void {
-    if (this.spec.limit?.onFull === 'drop-oldest' && this.isFull && this.ready.shift()) this.count.dropped++;
+    if (this.spec.limit?.onFull === 'drop-oldest')
+      for (; this.isFull; this.count.dropped++) this.ready.shift();
     const key = `${envelope.id}/${redrives}`;
     const position = ++this.positions;
     const redelivered = redrives > 0;

@@ -107,7 +107,7 @@ export class DurableQueue implements Worker {
 
   get isFull(): boolean {
     const limit = this.spec.limit;
-    return limit?.onFull === 'reject-publish' && this.depth >= limit.messages;
+    return limit?.onFull === 'reject-publish' && this.#ready.size >= limit.messages;
   }
 
   get isInUse(): boolean {
@@ -118,10 +118,9 @@ export class DurableQueue implements Worker {
   append(envelope: Envelope, redrives = 0): void {
     const { journal, operations } = this.#ports;
     const limit = this.spec.limit;
-    if (limit?.onFull === 'drop-oldest' && this.depth >= limit.messages) {
-      const oldest = this.#ready.take();
-      if (oldest) journal.removeEntry(this, oldest);
-    }
+    // More than the limit wait where some were given back.
+    if (limit?.onFull === 'drop-oldest')
+      while (this.#ready.size >= limit.messages) journal.removeEntry(this, this.#ready.take()!);
     const entry: Entry = {
       position: this.#nextPosition++,
       envelope,

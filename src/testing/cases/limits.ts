@@ -46,6 +46,40 @@ export const limitCases = casesOf('queues', {
     await lab.gets((await master.consume(queue, owner)).sink, [6, 7, 8]);
   }),
 
+  'count what waits, not what is delivered': having('queueLimit', async (lab) => {
+    for (const onFull of ['reject-publish', 'drop-oldest'] as const) {
+      const master = await lab.connect(onFull);
+      const queue = lab.unique('queue');
+      await master.declare(queue, { limit: { messages: 3, onFull } });
+      const { sink, ownership } = await master.work(queue, { patterns: ['#'], prefetch: 2 });
+      await master.publishAll('a.b', [1, 2]);
+      await lab.gets(sink, [1, 2]);
+      for (const number of numbers(3, 5)) await master.publish('a.b', number);
+      const sixth = master.publish('a.b', 6);
+      if (onFull === 'reject-publish') await assert.rejects(sixth, QueueFullError);
+      await sixth.catch(() => {});
+      for (const at of numbers(0, 4)) {
+        await lab.eventually(() => sink.deliveries.length > at, 'the next one comes');
+        sink.deliveries[at]!.ack();
+      }
+      await lab.gets(sink, onFull === 'reject-publish' ? numbers(1, 5) : [1, 2, 4, 5, 6]);
+      await ownership.bind([]);
+    }
+  }),
+
+  'keep what is given back, until something newer comes': having('queueLimit', async (lab) => {
+    const master = await lab.connect('master');
+    const queue = lab.unique('queue');
+    await master.declare(queue, { limit: { messages: 2, onFull: 'reject-publish' } });
+    const work = await master.work(queue, { patterns: ['#'], prefetch: 2 });
+    await master.publishAll('a.b', [1, 2]);
+    await lab.gets(work.sink, [1, 2]);
+    await master.publishAll('a.b', [3, 4]);
+    await work.consumer.close();
+    await assert.rejects(master.publish('a.b', 5), QueueFullError);
+    await lab.gets((await master.consume(queue, work)).sink, [1, 2, 3, 4]);
+  }),
+
   'with a limit are refused by a backend that has none': lacking('queueLimit', async (lab) => {
     const master = await lab.connect('master');
     const queue = lab.unique('queue');
