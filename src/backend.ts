@@ -169,6 +169,12 @@ export interface ClaimSink {
   fenced(reason: Error): void;
   /** The queue is gone, and the claim with it. Its consumer ends without a word. */
   lost(reason: Error): void;
+  /**
+   * To the owner: `waiting` messages wait, as many as the `limit` of the queue allows or more. Once after `granted` if it is so
+   * then, and then each time it becomes so after at most half as many waited. Now and then a look is enough: a broker need
+   * not tell of what lasted for less than a few seconds.
+   */
+  full(waiting: number): void;
 }
 
 /** Who owns a queue. */

@@ -290,6 +290,11 @@ export class Consumers {
           consumer.pump.abandon(reason);
           say({ type: 'queue.lost' });
         },
+        full: (depth) => {
+          const { limit } = consumer.plan.spec;
+          if (stands && limit)
+            this.#context.events.emit('limit', { queue: consumer.queue, depth, policy: limit.onFull });
+        },
       }));
       claim.catch((thrown: unknown) => this.#claimFailed(consumer, session, thrown, say));
     }

@@ -378,6 +378,11 @@ class World {
         reaction({ claim, queue });
       },
       fenced: () => this.#checked(() => assert.fail('nothing fences here')),
+      full: (waiting) =>
+        this.#checked(() => {
+          assert.equal(queue.owner, claim);
+          assert(waiting >= queue.spec.limit!.messages);
+        }),
       lost: () => {
         claim.told.lost++;
         this.#checked(() => assert.equal(claim.isOpen, false));

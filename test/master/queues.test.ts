@@ -109,3 +109,30 @@ describe('the signal of consume', () => {
     expect(environment.clock.pending).toBe(0);
   });
 });
+
+describe('the limit event', () => {
+  it('tells once that a queue is full, and again after it was half empty', async () => {
+    const create = farm();
+    const [owner, other] = [await create('owner'), await create('other')];
+    const limits: unknown[] = [];
+    owner.on('limit', (event) => limits.push(event));
+    other.on('limit', () => limits.push('not the owner'));
+    const options = { bindings: ['a'], limit: { messages: 3, onFull: 'drop-oldest' } } as const;
+    const handled: unknown[] = [];
+    const handler = ({ data }: { data: unknown }) => void handled.push(data);
+    const consumer = await owner.consume('q', options, handler);
+    await other.consume('q', options, handler);
+    consumer.pause();
+    await consumer.until('paused');
+    for (const data of [1, 2, 3, 4, 5]) await other.publish('a', data);
+    await eventually('the owner is told', () => limits.length > 0);
+    expect(limits).toEqual([{ queue: 'q', depth: 3, policy: 'drop-oldest' }]);
+    consumer.resume();
+    await eventually('what is left is handled', () => handled.length === 3);
+    consumer.pause();
+    await consumer.until('paused');
+    for (const data of [6, 7, 8, 9]) await other.publish('a', data);
+    await eventually('the owner is told again', () => limits.length > 1);
+    expect([handled, limits.length]).toEqual([[3, 4, 5], 2]);
+  });
+});

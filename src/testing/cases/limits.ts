@@ -80,6 +80,28 @@ export const limitCases = casesOf('queues', {
     await lab.gets((await master.consume(queue, work)).sink, [1, 2, 3, 4]);
   }),
 
+  'tell their owner that they are full, once, and a successor as well': having('queueLimit', async (lab) => {
+    for (const onFull of ['reject-publish', 'drop-oldest'] as const) {
+      const [owner, next] = [await lab.connect(lab.unique('owner')), await lab.connect(lab.unique('next'))];
+      const queue = lab.unique('queue');
+      await owner.declare(queue, { limit: { messages: 3, onFull } });
+      const { told, ownership } = await owner.own(queue, [onFull]);
+      await owner.publishAll(onFull, [1, 2]);
+      assert.deepEqual(told.fulls, []);
+      await owner.publish(onFull, 3);
+      await lab.eventually(() => told.fulls.length > 0, 'the owner is told');
+      for (const number of numbers(4, 8)) await owner.publish(onFull, number).catch(() => {});
+      assert.deepEqual(told.fulls, [3]);
+      const standby = await next.stand(queue);
+      await ownership.release();
+      await next.granted(standby.told);
+      await lab.eventually(() => standby.told.fulls.length > 0, 'the successor is told');
+      assert.deepEqual([told.fulls, standby.told.fulls], [[3], [3]]);
+      await owner.session.close();
+      await next.session.close();
+    }
+  }),
+
   'with a limit are refused by a backend that has none': lacking('queueLimit', async (lab) => {
     const master = await lab.connect('master');
     const queue = lab.unique('queue');
