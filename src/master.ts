@@ -76,7 +76,7 @@ export class Master {
 
   constructor(options: MasterOptions) {
     const limits = (this.#limits = checkMasterOptions(options));
-    const backend = findBackend(options.broker);
+    const backend = findBackend(options.broker, limits);
     const { clock, random } = limits.environment;
     const incarnation = limits.environment.randomId();
     const link = new Link();

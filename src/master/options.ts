@@ -21,7 +21,7 @@ export interface RetryOptions {
 export interface MasterOptions {
   /** Unique among the living masters of the namespace. */
   readonly name: string;
-  /** `memory:` (a private hub), `memory:NAME` (shared in this process), or a Backend. */
+  /** `memory:` (a private hub), `memory:NAME` (shared in this process), `file:./folder`, or a Backend. */
   readonly broker: string | Backend;
   /** Masters of different namespaces see nothing of each other. Default `signalbox`. */
   readonly namespace?: string;
@@ -36,6 +36,8 @@ export interface MasterOptions {
   readonly ownerTimeoutMs?: number;
   /** After so long without a word of a producer its re-sent copies are no longer recognised, only flagged. */
   readonly producerMemoryMs?: number;
+  /** Of `file:`: say that the hub gives no answer, or kill it, so that another is started. */
+  readonly ifHubFrozen?: 'report' | 'restart';
   /** Time, chance and names: for tests. */
   readonly environment?: Environment;
 }
@@ -84,6 +86,7 @@ export interface Limits {
   readonly drainTimeoutMs: number;
   readonly ownerTimeoutMs: number;
   readonly producerMemoryMs: number;
+  readonly ifHubFrozen: 'report' | 'restart';
 }
 
 export function checkMasterOptions(options: MasterOptions): Limits {
@@ -99,6 +102,7 @@ export function checkMasterOptions(options: MasterOptions): Limits {
     drainTimeoutMs: positive('drainTimeoutMs', options.drainTimeoutMs ?? 10_000),
     ownerTimeoutMs: positive('ownerTimeoutMs', options.ownerTimeoutMs ?? 3_000),
     producerMemoryMs: positive('producerMemoryMs', options.producerMemoryMs ?? 86_400_000),
+    ifHubFrozen: oneOf('ifHubFrozen', options.ifHubFrozen ?? 'report', ['report', 'restart']),
   };
 }
 
@@ -171,7 +175,14 @@ export function checkConsumeOptions(queue: string, options: ConsumeOptions, limi
 
 const MASTER_OPTIONS = [
   ...['name', 'broker', 'namespace', 'inspect', 'publishTimeoutMs', 'publishWindow', 'maxMessageBytes'],
-  ...['connectTimeoutMs', 'drainTimeoutMs', 'ownerTimeoutMs', 'producerMemoryMs', 'environment'],
+  ...[
+    'connectTimeoutMs',
+    'drainTimeoutMs',
+    'ownerTimeoutMs',
+    'producerMemoryMs',
+    'ifHubFrozen',
+    'environment',
+  ],
 ];
 const CONSUME_OPTIONS = [
   ...[

@@ -10,7 +10,8 @@ import { ReadyList } from './ready-list.js';
 /** A message in its place in one durable queue. */
 export interface Entry {
   readonly position: number;
-  readonly envelope: Envelope;
+  /** The journal may put another in its place that says the same and keeps its bytes elsewhere. */
+  envelope: Envelope;
   readonly redrives: number;
   /** Handler calls known to have begun. */
   attempts: number;
@@ -23,7 +24,8 @@ export interface Entry {
 
 export interface Letter extends LetterDetails {
   readonly id: string;
-  readonly envelope: Envelope;
+  /** As that of an entry. */
+  envelope: Envelope;
   readonly redrives: number;
   readonly at: number;
 }
@@ -43,7 +45,7 @@ export interface KeptQueue {
 
 /** One consumer of the queue: a session's, with its credit. */
 export interface Taker {
-  readonly prefetch: number;
+  readonly hasCredit: boolean;
   /** In the order they were handed over. */
   readonly held: Set<Entry>;
   deliver(entry: Entry): void;
@@ -328,7 +330,7 @@ export class DurableQueue implements Worker {
   #takerWithCredit(): Taker | undefined {
     for (let tried = 0; tried < this.takers.length; tried++) {
       const taker = this.takers[this.#nextTaker++ % this.takers.length]!;
-      if (taker.held.size < taker.prefetch) return taker;
+      if (taker.hasCredit) return taker;
     }
     return undefined;
   }

@@ -2,7 +2,13 @@ import { isDeepStrictEqual } from 'node:util';
 import type { QueueSpec, TransientSink } from '../../backend.js';
 import type { Environment } from '../../model/clock.js';
 import type { Envelope } from '../../model/message.js';
-import { QueueInUseError, QueueNotFoundError, QueueSettingsError } from '../../model/errors.js';
+import {
+  MasterNameTakenError,
+  QueueInUseError,
+  QueueNotFoundError,
+  QueueSettingsError,
+  SessionLostError,
+} from '../../model/errors.js';
 import { parsePattern } from '../../model/topic.js';
 import { TopicIndex } from '../../model/topic-index.js';
 import { DurableQueue, type KeptQueue } from './durable-queue.js';
@@ -13,6 +19,8 @@ import { Operations, type Word } from './operations.js';
 export interface Member {
   readonly master: string;
   readonly incarnation: string;
+  /** Ends its session, as if the connection had broken. */
+  drop(reason: Error): void;
 }
 
 /** A transient queue of a session. */
@@ -41,6 +49,15 @@ export class Hub {
     // Here the hub itself refuses a former owner: receivers need no fence.
     const envelope = message.fence ? { ...message, fence: undefined } : message;
     return this.operations.run(() => this.#route(envelope));
+  }
+
+  /** Whether a session of this master may begin; one of the same incarnation takes the place of an earlier one. */
+  admit(master: string, incarnation: string): void {
+    const holder = this.members.get(master);
+    if (!holder) return;
+    if (holder.incarnation !== incarnation)
+      throw new MasterNameTakenError(`A living master is named "${master}". Pick another name.`);
+    holder.drop(new SessionLostError('The same master has connected again.'));
   }
 
   bind(pattern: string, target: DurableQueue | Listener): void {

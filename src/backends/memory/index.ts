@@ -1,5 +1,4 @@
 import type { Backend, ConnectOptions, Session } from '../../backend.js';
-import { MasterNameTakenError } from '../../model/errors.js';
 import { Hub } from '../hub/hub.js';
 import { HubSession } from '../hub/hub-session.js';
 import { noJournal } from '../hub/journal.js';
@@ -20,11 +19,7 @@ export function memoryBackend(name = 'memory:'): Backend {
       options.signal.throwIfAborted();
       let hub = hubs.get(options.namespace);
       if (!hub) hubs.set(options.namespace, (hub = new Hub(options.environment, noJournal)));
-      const holder = hub.members.get(options.master);
-      if (holder && holder.incarnation !== options.incarnation)
-        throw new MasterNameTakenError(
-          `A living master of namespace "${options.namespace}" is named "${options.master}". Pick another name.`,
-        );
+      hub.admit(options.master, options.incarnation);
       return new HubSession(hub, options.master, options.incarnation, confirmations());
     },
   };
