@@ -113,10 +113,10 @@ class Soak {
       perSecond: half,
       inFlight: 1_000,
     });
-    await this.#publishDoomed(round);
+    await this.#publishDoomed();
     for (let left = kills; left > 0; left--) {
       await this.#pause();
-      await this.#kill(round, left);
+      await this.#kill();
     }
     await this.#steady.call('stopPublishing', { producer: steady });
     await this.#doomed.call('stopPublishing', { producer: this.#doomed.name });
@@ -127,7 +127,7 @@ class Soak {
   }
 
   /** One of the consumers, the doomed publisher, or the hub. */
-  async #kill(round: number, left: number): Promise<void> {
+  async #kill(): Promise<void> {
     const which = this.#random(CONSUMERS + 2);
     if (which < CONSUMERS) {
       await this.#consumers[which]!.kill();
@@ -135,7 +135,7 @@ class Soak {
     } else if (which === CONSUMERS) {
       await this.#doomed.kill();
       this.#doomed = await this.#start();
-      if (left > 0) await this.#publishDoomed(round);
+      await this.#publishDoomed();
     } else {
       this.#hubKills++;
       await (await HubProcess.find(this.lab.folder))?.kill();
@@ -143,7 +143,7 @@ class Soak {
     this.lab.look();
   }
 
-  async #publishDoomed(_round: number): Promise<void> {
+  async #publishDoomed(): Promise<void> {
     const { name } = this.#doomed;
     const queues = [EXCLUSIVE, SHARED];
     await this.#doomed.call('start', {
@@ -171,7 +171,12 @@ class Soak {
 
   /** Until everything is handled; then the broker is looked at. */
   async #rest(): Promise<void> {
-    await eventually('everything that is owed was handled', () => this.#isSettled(), 60_000);
+    await eventually('everything that is owed was handled', () => this.#isSettled(), 120_000).catch(
+      async (error: unknown) => {
+        console.log(this.lab.complaints(), await this.#steady.call('queues'));
+        throw error;
+      },
+    );
     const hub = await this.lab.hub();
     this.#folderBytes.push(sizeOf(this.lab.folder));
     this.#openFiles.push(hub.openFiles);

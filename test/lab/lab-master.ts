@@ -10,7 +10,7 @@ type Arguments<Name extends keyof Commands> = Parameters<Commands[Name]>;
 type Answer<Name extends keyof Commands> = Awaited<ReturnType<Commands[Name]>>;
 
 interface Waiter {
-  readonly resolve: (value: never) => void;
+  readonly resolve: (value: unknown) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -49,12 +49,12 @@ export class LabMaster {
     child.on('error', () => {});
     child.on(
       'message',
-      (answer: { number?: number; result?: never; error?: { code?: string; text: string } }) => {
+      (answer: { number?: number; result?: unknown; error?: { code?: string; text: string } }) => {
         if (answer.number === undefined) return;
         const waiter = this.#waiters.get(answer.number);
         this.#waiters.delete(answer.number);
         if (answer.error) waiter?.reject(new CommandError(answer.error.code, answer.error.text));
-        else waiter?.resolve(answer.result!);
+        else waiter?.resolve(answer.result);
       },
     );
   }
@@ -92,7 +92,7 @@ export class LabMaster {
     if (this.#hasEnded) return Promise.reject(new Error(`Master ${this.name} has ended.`));
     const number = ++this.#numbers;
     const answer = new Promise<Answer<Name>>((resolve, reject) =>
-      this.#waiters.set(number, { resolve: resolve as (value: never) => void, reject }),
+      this.#waiters.set(number, { resolve: resolve as (value: unknown) => void, reject }),
     );
     // Nobody may be waiting when it is killed.
     answer.catch(() => {});

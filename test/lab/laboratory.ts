@@ -131,13 +131,15 @@ export class Laboratory {
     for (const evidence of fresh) {
       const { type } = evidence;
       if (type === 'confirmed' || type === 'handled' || type === 'effect') this.ledger.record(evidence);
+      // Rare, and worth more than the rest when something has gone wrong.
+      else if (type === 'said') this.evidence.push(evidence);
     }
     return fresh;
   }
 
   /** As `look`, and keeps it to be asked for. */
   of<Type extends Evidence['type']>(type: Type, master?: string): Extract<Evidence, { type: Type }>[] {
-    for (const fresh of this.look()) this.evidence.push(fresh);
+    for (const fresh of this.look()) if (fresh.type !== 'said') this.evidence.push(fresh);
     return this.evidence.filter(
       (one): one is Extract<Evidence, { type: Type }> =>
         one.type === type && (master === undefined || ('master' in one && one.master === master)),
@@ -150,9 +152,18 @@ export class Laboratory {
       this.of('handled');
       return this.ledger.outstanding === 0;
     };
-    await eventually('everything that is owed was handled', isSettled, timeoutMs).catch((error: Error) => {
-      throw new Error(`${error.message} ${this.ledger.outstanding} are not: ${this.#complaints()}`);
+    await eventually('everything that is owed was handled', isSettled, timeoutMs).catch((thrown: unknown) => {
+      throw new Error(`${(thrown as Error).message}\n${this.complaints()}`);
     });
+  }
+
+  /** What is open, and what masters said last. */
+  complaints(): string {
+    const said = this.of('said').map(
+      ({ at, master, event, detail }) => `${at.toFixed(0)} ${master} ${event} ${JSON.stringify(detail)}`,
+    );
+    const open = `${this.ledger.outstanding} are owed and were not handled`;
+    return [open, ...this.ledger.evidence(5), ...said.slice(-40)].join('\n');
   }
 
   /** Ends everything that is known, properly where it still can, and counts what is left of all that was ever started. */
@@ -214,13 +225,6 @@ export class Laboratory {
         !/\.jsonl$|\.log$|^state(\/|$)|^run[^/]*$|signalbox-\d+$/.test(name) || /hub\.json/.test(name),
     );
     return [...processes, ...files].map((what) => `${what} was left behind`);
-  }
-
-  #complaints(): string {
-    const said = this.of('said').map(
-      ({ master, event, detail }) => `${master} ${event} ${JSON.stringify(detail)}`,
-    );
-    return [...this.ledger.evidence(5), ...said.slice(-15)].join('\n');
   }
 }
 
