@@ -9,6 +9,7 @@ const PACKED_VERSION = 1;
 
 const packr = new Packr({ useRecords: false });
 const unpackr = new Unpackr({ useRecords: false });
+const decoder = new TextDecoder();
 
 /**
  * A message as the socket and the store hold it: a MessagePack array. The hub passes it on as it came and reads the
@@ -35,32 +36,40 @@ export function unpackEnvelope(topic: string, bytes: Uint8Array): Envelope {
   }
 }
 
-/** A message in the hub, read only as far as somebody asks. Its bytes may be left to the store. */
+/** Where the bytes of messages that are not in memory can be read. */
+export interface Shelf {
+  /** Throws a DecodeError if nothing is there any more. */
+  read(place: number): Uint8Array;
+}
+
+/** A message in the hub, read only as far as somebody asks. Its bytes are in memory, or on a shelf. */
 export class PackedEnvelope implements Envelope {
   /** The hub itself refuses a former owner: receivers need no fence. */
   readonly fence = undefined;
-  #bytes: Uint8Array | undefined;
-  #load: (() => Uint8Array) | undefined;
+  readonly #bytes: Uint8Array | undefined;
+  readonly #shelf: Shelf | undefined;
+  readonly #place: number;
+  #topic: string | undefined;
   #envelope: Envelope | undefined;
 
-  constructor(
-    readonly topic: string,
-    bytes: Uint8Array | undefined,
-    load?: () => Uint8Array,
-  ) {
+  constructor(topic: string | undefined, bytes: Uint8Array | undefined, shelf?: Shelf, place = 0) {
+    this.#topic = topic;
     this.#bytes = bytes;
-    this.#load = load;
+    this.#shelf = shelf;
+    this.#place = place;
   }
 
   get bytes(): Uint8Array {
-    return this.#bytes ?? this.#load!();
+    return this.#bytes ?? this.#shelf!.read(this.#place);
   }
 
-  /** Keeps them no longer: they can be read again. */
-  leave(load: () => Uint8Array): void {
-    this.#load = load;
-    this.#bytes = undefined;
-    this.#envelope = undefined;
+  /** How many bytes it keeps in memory: none if they are on a shelf. */
+  get bytesInMemory(): number {
+    return this.#bytes?.length ?? 0;
+  }
+
+  get topic(): string {
+    return (this.#topic ??= topicOf(this.bytes));
   }
 
   get id(): string {
@@ -93,10 +102,23 @@ export class PackedEnvelope implements Envelope {
 
   get #unpacked(): Envelope {
     if (this.#envelope) return this.#envelope;
-    const envelope = unpackEnvelope(this.topic, this.bytes);
+    const { bytes } = this;
+    const envelope = unpackEnvelope((this.#topic ??= topicOf(bytes)), bytes);
     if (this.#bytes) this.#envelope = envelope;
     return envelope;
   }
+}
+
+/** Reads no further than the topic. Empty if these are not the bytes of a message. */
+function topicOf(bytes: Uint8Array): string {
+  // The array's head and the version take a byte each; then a text with its length in the low 5 bits, or in a byte.
+  const head = bytes[2];
+  if (head === undefined) return '';
+  const isShort = head >> 5 === 0b101;
+  if (!isShort && head !== 0xd9) return '';
+  const from = isShort ? 3 : 4;
+  const length = isShort ? head & 0x1f : (bytes[3] ?? 0);
+  return decoder.decode(bytes.subarray(from, from + length));
 }
 
 function readFields(expected: string, fields: unknown): Envelope {

@@ -9,7 +9,8 @@ import { ReadyList } from './ready-list.js';
 /** A message in its place in one durable queue. */
 export interface Entry {
   readonly position: number;
-  readonly envelope: Envelope;
+  /** The journal may put another in its place that says the same and keeps its bytes elsewhere. */
+  envelope: Envelope;
   readonly redrives: number;
   /** Handler calls known to have begun. */
   attempts: number;
@@ -22,7 +23,8 @@ export interface Entry {
 
 export interface Letter extends LetterDetails {
   readonly id: string;
-  readonly envelope: Envelope;
+  /** As that of an entry. */
+  envelope: Envelope;
   readonly redrives: number;
   readonly at: number;
 }

@@ -1,0 +1,189 @@
+import type { Envelope } from '../../model/message.js';
+import type { DurableQueue, Entry, Letter } from '../hub/durable-queue.js';
+import type { Databases, PlaceKey, Places } from './databases.js';
+import { PackedEnvelope, packEnvelope } from './packed-envelope.js';
+import { packCheckpoint, packLetter, packMark, packNumber } from './records.js';
+import type { StoredQueue } from './stored-queue.js';
+
+interface Addition {
+  readonly stored: StoredQueue;
+  readonly entry: Entry;
+  readonly bytes: Uint8Array;
+}
+
+interface LetterAddition {
+  readonly stored: StoredQueue;
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * What is to be written together. What is undone within the batch is not written at all: a message that was added,
+ * marked and removed leaves no trace.
+ */
+export class Batch {
+  /** Called in this order once the batch is safe. */
+  readonly callbacks: (() => void)[] = [];
+  /** Queues that are gone: what they held is removed bit by bit. */
+  readonly emptied: StoredQueue[] = [];
+  /** Of messages, letters and checkpoints. */
+  bytes = 0;
+  /** How many records it writes and removes, at most. */
+  size = 0;
+  /** The number of the newest queue, if one was created. */
+  newestQueue: number | undefined;
+
+  readonly #added: Addition[] = [];
+  /** Added here, and removed since. */
+  readonly #gone = new Set<Entry>();
+  readonly #removed: PlaceKey[] = [];
+  readonly #marked = new Map<Entry, StoredQueue>();
+  readonly #unmarked: PlaceKey[] = [];
+  readonly #queues = new Map<StoredQueue, DurableQueue>();
+  readonly #checkpoints = new Map<StoredQueue, DurableQueue>();
+  readonly #letters = new Map<Letter, LetterAddition>();
+  readonly #removedLetters: PlaceKey[] = [];
+  readonly #swept: [Places, PlaceKey][] = [];
+
+  constructor(readonly number: number) {}
+
+  get isEmpty(): boolean {
+    return this.size === 0;
+  }
+
+  addEntry(stored: StoredQueue, entry: Entry): void {
+    const bytes = takeBytes(entry);
+    this.#added.push({ stored, entry, bytes });
+    if (!stored.isPlain(entry)) this.#marked.set(entry, stored);
+    stored.count(bytes.length);
+    this.bytes += bytes.length;
+    this.size++;
+  }
+
+  markEntry(stored: StoredQueue, entry: Entry): void {
+    this.#marked.set(entry, stored);
+    this.size++;
+  }
+
+  removeEntry(stored: StoredQueue, entry: Entry): void {
+    this.#marked.delete(entry);
+    this.size++;
+    if (entry.batch === this.number) {
+      this.#gone.add(entry);
+      return;
+    }
+    const key = { queue: stored.number, place: entry.position };
+    this.#removed.push(key);
+    if (stored.marked.delete(entry.position)) this.#unmarked.push(key);
+  }
+
+  /** The entry was removed while this batch was being written. */
+  forget(entry: Entry): void {
+    this.#gone.add(entry);
+  }
+
+  putQueue(stored: StoredQueue, queue: DurableQueue): void {
+    this.#queues.set(stored, queue);
+    this.size++;
+  }
+
+  putCheckpoint(stored: StoredQueue, queue: DurableQueue): void {
+    this.#checkpoints.set(stored, queue);
+    this.bytes += queue.checkpoint?.length ?? 0;
+    this.size++;
+  }
+
+  removeQueue(stored: StoredQueue): void {
+    this.emptied.push(stored);
+    this.size++;
+  }
+
+  putLetter(stored: StoredQueue, letter: Letter): void {
+    takeBytes(letter);
+    const bytes = packLetter(letter);
+    stored.letters.set(letter, stored.nextLetter++);
+    this.#letters.set(letter, { stored, bytes });
+    this.bytes += bytes.length;
+    this.size++;
+  }
+
+  removeLetter(stored: StoredQueue, letter: Letter): void {
+    const place = stored.letters.get(letter);
+    if (place === undefined) return;
+    stored.letters.delete(letter);
+    this.size++;
+    if (!this.#letters.delete(letter)) this.#removedLetters.push({ queue: stored.number, place });
+  }
+
+  /** Removes what a queue that is gone has left behind. */
+  sweep(places: Places, key: PlaceKey): void {
+    this.#swept.push([places, key]);
+    this.size++;
+  }
+
+  /** Makes the writes; called once, within one transaction. */
+  write({ meta, queues, checkpoints, entries, marks, letters }: Databases): void {
+    if (this.newestQueue !== undefined) void meta.put('queues', packNumber(this.newestQueue), 0);
+    const key: PlaceKey = { queue: 0, place: 0 };
+    for (const [stored, queue] of this.#queues) {
+      if (stored.isGone) continue;
+      stored.isWritten = true;
+      void queues.put(stored.number, stored.pack(queue));
+    }
+    for (const [stored, { checkpoint }] of this.#checkpoints)
+      if (checkpoint && !stored.isGone) void checkpoints.put(stored.number, packCheckpoint(checkpoint));
+    for (const { stored, entry, bytes } of this.#added) {
+      if (stored.isGone || this.#gone.has(entry)) continue;
+      key.queue = stored.number;
+      key.place = entry.position;
+      void entries.put(key, bytes);
+    }
+    for (const [entry, stored] of this.#marked) {
+      if (stored.isGone) continue;
+      key.queue = stored.number;
+      key.place = entry.position;
+      if (!stored.isPlain(entry)) {
+        stored.marked.add(entry.position);
+        void marks.put(key, packMark(entry));
+      } else if (stored.marked.delete(entry.position)) void marks.remove(key);
+    }
+    for (const [letter, { stored, bytes }] of this.#letters) {
+      if (stored.isGone) continue;
+      void letters.put({ queue: stored.number, place: stored.letters.get(letter)! }, bytes);
+    }
+    for (const removed of this.#removed) void entries.remove(removed);
+    for (const unmarked of this.#unmarked) void marks.remove(unmarked);
+    for (const removed of this.#removedLetters) void letters.remove(removed);
+    for (const [places, swept] of this.#swept) void places.remove(swept);
+    for (const { isWritten, number } of this.emptied) {
+      if (!isWritten) continue;
+      void queues.remove(number);
+      void checkpoints.remove(number);
+    }
+  }
+
+  /** Once it is safe: what is beyond the limit leaves memory, the newest first, since it is delivered last. */
+  leaveMemory(excess: number): void {
+    for (const [letter, { stored }] of this.#letters) {
+      const place = stored.letters.get(letter);
+      if (place !== undefined)
+        letter.envelope = new PackedEnvelope(undefined, undefined, stored.letterShelf, place);
+    }
+    let left = 0;
+    for (let at = this.#added.length - 1; at >= 0 && left < excess; at--) {
+      const { stored, entry, bytes } = this.#added[at]!;
+      if (stored.isGone || this.#gone.has(entry)) continue;
+      entry.envelope = new PackedEnvelope(undefined, undefined, stored.entryShelf, entry.position);
+      stored.count(-bytes.length);
+      left += bytes.length;
+    }
+  }
+}
+
+/** Has the bytes in memory from now on: wherever they are now may be removed by the same batch. */
+function takeBytes(holder: { envelope: Envelope }): Uint8Array {
+  const { envelope } = holder;
+  const bytes = packEnvelope(envelope);
+  if (!(envelope instanceof PackedEnvelope) || envelope.bytesInMemory === 0)
+    holder.envelope = new PackedEnvelope(undefined, bytes);
+  return bytes;
+}

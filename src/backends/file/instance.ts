@@ -1,0 +1,51 @@
+import { pack, unpack } from 'msgpackr';
+import { FolderError } from '../../model/errors.js';
+import type { Databases } from './databases.js';
+import { packQueue, unpackQueue } from './records.js';
+import { lastPlace } from './stored-queue.js';
+
+const FORMAT = 1;
+const HUB = 'hub';
+
+/** One hub process's life with the folder. */
+export interface Instance {
+  /** Of the record that it wrote at its opening: as long as it stands, no other hub has opened the folder. */
+  readonly version: number;
+}
+
+/**
+ * Writes down that this hub has the folder now: whoever had it before can commit nothing more. If the one before did not
+ * close the folder, every message in it comes flagged, since nobody knows what it had handed over.
+ */
+export function takeFolder(databases: Databases, name: string): Instance {
+  const { root, meta, queues } = databases;
+  return root.transactionSync(() => {
+    const format = meta.getBinary('format');
+    if (format && (unpack(format) as number) > FORMAT)
+      throw new FolderError('it was written by a newer signalbox: upgrade this one');
+    if (!format) void meta.put('format', pack(FORMAT), 0);
+    const before = meta.getEntry(HUB);
+    const [, wasClosed] = before ? (unpack(before.value) as [string, boolean]) : ['', true];
+    if (!wasClosed)
+      for (const { key, value } of [...queues.getRange({ start: 0 })])
+        void queues.put(
+          key,
+          packQueue({ ...unpackQueue(value), flaggedBefore: lastPlace(databases, key) + 1 }),
+        );
+    const version = (before?.version ?? 0) + 1;
+    void meta.put(HUB, pack([name, false]), version);
+    return { version };
+  });
+}
+
+/** Writes in one transaction, unless another hub has taken the folder. Says whether it did. Resolves when it is safe. */
+export function writeAs({ version }: Instance, { meta }: Databases, write: () => void): Promise<boolean> {
+  return meta.ifVersion(HUB, version, write);
+}
+
+/** Writes down that everything that was handed over is settled. */
+export function leaveFolder(instance: Instance, databases: Databases, name: string): Promise<boolean> {
+  return writeAs(instance, databases, () => {
+    void databases.meta.put(HUB, pack([name, true]), instance.version + 1);
+  });
+}

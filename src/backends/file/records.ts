@@ -1,0 +1,113 @@
+import { crc32 } from 'node:zlib';
+import { Packr, Unpackr } from 'msgpackr';
+import type { QueueSpec } from '../../backend.js';
+import { FolderError } from '../../model/errors.js';
+import type { Entry, Letter } from '../hub/durable-queue.js';
+import { packEnvelope } from './packed-envelope.js';
+
+/** Of the records below. */
+const RECORD_VERSION = 1;
+
+const packr = new Packr({ useRecords: false });
+const unpackr = new Unpackr({ useRecords: false });
+
+/** What the store keeps of a queue beside what it holds. */
+export interface QueueRecord {
+  readonly namespace: string;
+  readonly id: string;
+  readonly spec: QueueSpec;
+  readonly bindings: readonly string[];
+  readonly epoch: number;
+  /** Entries before this position may have been handed over before an unclean end: they come flagged. */
+  readonly flaggedBefore: number;
+}
+
+export type Mark = Pick<Entry, 'attempts' | 'redelivered' | 'redrives'>;
+
+/** With a checksum before it: LMDB has none, and a wrong record must not become a wrong queue. */
+function seal(bytes: Uint8Array): Uint8Array {
+  const sealed = Buffer.allocUnsafeSlow(bytes.length + 4);
+  sealed.writeUInt32BE(crc32(bytes), 0);
+  sealed.set(bytes, 4);
+  return sealed;
+}
+
+function unseal(what: string, sealed: Uint8Array): Uint8Array {
+  const bytes = sealed.subarray(4);
+  if (sealed.length >= 4 && new DataView(sealed.buffer, sealed.byteOffset).getUint32(0) === crc32(bytes))
+    return bytes;
+  throw new FolderError(`its ${what} is damaged`);
+}
+
+function unpack(what: string, sealed: Uint8Array): readonly unknown[] {
+  const fields = unpackr.unpack(unseal(what, sealed)) as unknown;
+  if (!Array.isArray(fields)) throw new FolderError(`its ${what} is damaged`);
+  if (fields[0] !== RECORD_VERSION)
+    throw new FolderError(`its ${what} was written by a newer signalbox: upgrade this one`);
+  return fields as readonly unknown[];
+}
+
+export function packQueue({ namespace, id, spec, bindings, epoch, flaggedBefore }: QueueRecord): Uint8Array {
+  const { name, ownership, limit, expiresMs, queueType } = spec;
+  const settings = [ownership, limit?.messages, limit?.onFull, expiresMs, queueType];
+  return seal(packr.pack([RECORD_VERSION, namespace, name, id, ...settings, bindings, epoch, flaggedBefore]));
+}
+
+export function unpackQueue(sealed: Uint8Array): QueueRecord {
+  const [, namespace, name, id, ownership, messages, onFull, expiresMs, queueType, bindings, epoch, before] =
+    unpack('record of a queue', sealed);
+  // What has passed the checksum is what was packed above.
+  return {
+    namespace: namespace as string,
+    id: id as string,
+    spec: {
+      name,
+      ownership,
+      limit: messages == null ? undefined : { messages, onFull },
+      expiresMs: expiresMs ?? undefined,
+      queueType: queueType ?? undefined,
+    } as QueueSpec,
+    bindings: bindings as string[],
+    epoch: epoch as number,
+    flaggedBefore: before as number,
+  };
+}
+
+export function packCheckpoint(checkpoint: Uint8Array): Uint8Array {
+  return seal(checkpoint);
+}
+
+export function unpackCheckpoint(sealed: Uint8Array): Uint8Array {
+  return Uint8Array.from(unseal('checkpoint of a queue', sealed));
+}
+
+export function packMark({ attempts, redelivered, redrives }: Mark): Uint8Array {
+  return packr.pack([attempts, redelivered, redrives]);
+}
+
+export function unpackMark(bytes: Uint8Array): Mark {
+  const [attempts, redelivered, redrives] = unpackr.unpack(bytes) as [number, boolean, number];
+  return { attempts, redelivered, redrives };
+}
+
+export function packLetter(letter: Letter): Uint8Array {
+  const { id, reason, error, attempts, at, redrives, envelope } = letter;
+  return seal(
+    packr.pack([RECORD_VERSION, id, reason, error, attempts, at, redrives, packEnvelope(envelope)]),
+  );
+}
+
+/** With the bytes of its message apart. */
+export function unpackLetter(sealed: Uint8Array): { letter: Omit<Letter, 'envelope'>; bytes: Uint8Array } {
+  const [, id, reason, error, attempts, at, redrives, bytes] = unpack('dead letter', sealed);
+  const letter = { id, reason, error, attempts, at, redrives } as Omit<Letter, 'envelope'>;
+  return { letter, bytes: bytes as Uint8Array };
+}
+
+export function packNumber(value: number): Uint8Array {
+  return packr.pack(value);
+}
+
+export function unpackNumber(bytes: Uint8Array | undefined): number {
+  return bytes ? (unpackr.unpack(bytes) as number) : 0;
+}
