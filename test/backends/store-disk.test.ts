@@ -104,7 +104,6 @@ describe.runIf(canMount)('a disk of 100 MB', { timeout: 120_000 }, () => {
     const kept: string[] = [];
     for (let round = 0; round < 25; round++) {
       kept.push(...(await publishUntilRefused(lab, `round${round}`, 3, 'x'.repeat(sizes[round % 5]!))));
-      console.log(round, freeBytes(disk), kept.length, statSync(join(folder, 'store.mdb')).size);
       // Every second one stays, so that what is free is in pieces.
       const taker = lab.taker('q');
       const acked = [...taker.held].filter((_, at) => at % 2 === 0);
