@@ -150,8 +150,8 @@ export class Laboratory {
       this.of('handled');
       return this.ledger.outstanding === 0;
     };
-    await eventually('everything that is owed was handled', isSettled, timeoutMs).catch((error: Error) => {
-      throw new Error(`${error.message} ${this.ledger.outstanding} are not: ${this.#complaints()}`);
+    await eventually('everything that is owed was handled', isSettled, timeoutMs).catch((thrown: unknown) => {
+      throw new Error(`${(thrown as Error).message} ${this.ledger.outstanding} are not: ${this.#complaints()}`);
     });
   }
 

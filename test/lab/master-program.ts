@@ -209,8 +209,10 @@ process.on('message', ({ number, command, args }: Order) => {
   const carriedOut: Promise<unknown> = commands[command](args);
   carriedOut.then(
     (result) => process.send!({ number, result }),
-    (error: Error & { code?: string }) =>
-      process.send!({ number, error: { code: error.code, text: error.message } }),
+    (thrown: unknown) => {
+      const { code, message } = thrown as Error & { code?: string };
+      process.send!({ number, error: { code, text: message } });
+    },
   );
 });
 // Without its laboratory it has nothing to live for.

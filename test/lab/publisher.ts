@@ -94,8 +94,8 @@ export class Publisher {
         this.#confirmed++;
         this.#ended();
       },
-      (error: { code?: string }) => {
-        const code = error.code ?? 'unknown';
+      (thrown: unknown) => {
+        const code = (thrown as { code?: string }).code ?? 'unknown';
         this.#failed[code] = (this.#failed[code] ?? 0) + 1;
         this.#ended();
       },
