@@ -1,10 +1,11 @@
 import { outboxMachine, type OutboxEvent } from '../../actors/outbox.js';
 import { fillPromise, fillResource } from '../../actors/slots.js';
 import type { Ownership } from '../backend.js';
+import { answer } from '../flow/answer.js';
 import type { Drains } from '../flow/drains.js';
 import type { Publish, PublishOptions } from '../flow/handler.js';
 import type { Link } from '../flow/link.js';
-import { Outbox, type Receipt } from '../flow/outbox.js';
+import { Outbox, type Draft, type Receipt, type SendOptions } from '../flow/outbox.js';
 import { checkHeaders } from '../model/codec.js';
 import { Payload } from '../model/payload.js';
 import { parseTopic, type TopicInput } from '../model/topic.js';
@@ -72,10 +73,19 @@ export class Publishing {
       headers: headers === undefined ? NO_HEADERS : checkHeaders(headers),
       payload: Payload.of(data, { maxBytes: maxMessageBytes }),
     };
-    return this.outbox.publish(draft, {
+    const terms = {
       timeoutMs: timeoutMs === undefined ? publishTimeoutMs : positive('timeoutMs', timeoutMs),
       fence,
       signal,
-    });
+    };
+    if (fence && !fence.valid()) return this.#publishLapsed(draft, terms, fence);
+    return this.outbox.publish(draft, terms);
+  }
+
+  /** The ownership has lapsed, or ended: asking tells. */
+  async #publishLapsed(draft: Draft, terms: SendOptions, fence: Ownership): Promise<Receipt> {
+    const what = `The ownership of queue "${fence.queue}" has lapsed; asking for it`;
+    await answer(this.#limits.environment.clock, { what, ...terms }, () => fence.revalidate());
+    return this.outbox.publish(draft, terms);
   }
 }
