@@ -6,6 +6,7 @@ const benches: Record<string, () => Promise<{ run(): Promise<Result[]> }>> = {
   topics: () => import('./topics.js'),
   memory: () => import('./memory.js'),
   scale: () => import('./scale.js'),
+  file: () => import('./file.js'),
 };
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'boolean' } } });

@@ -465,6 +465,7 @@ describe('bad input', () => {
       [master.subscribe(null as never, () => {}), 'ERR_PATTERN', /Pattern/],
       [master.subscribe('a', null as never, () => {}), 'ERR_OPTION', /subscribe/],
       [master.publish('a', 1, null as never), 'ERR_OPTION', /publish/],
+      [master.consume('q', { bindings: ['a'], expiresMs: 0 }, () => {}), 'ERR_OPTION', /expiresMs/],
       [master.consume('q', undefined as never, () => {}), 'ERR_OPTION', /consume/],
       [master.consume('q', { bindings: ['a'], orderBy: 5 as never }, () => {}), 'ERR_OPTION', /orderBy/],
       [master.waitFor('a', { timeoutMs: Infinity }), 'ERR_OPTION', /timeoutMs/],

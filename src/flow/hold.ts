@@ -1,7 +1,7 @@
 import type { Consumer, Delivery, LetterDetails, Ownership, Session } from '../backend.js';
 import type { Environment, Timer } from '../model/clock.js';
 import type { DuplicateFilter } from '../model/duplicates.js';
-import { HandlerTimeoutError, toError } from '../model/errors.js';
+import { HandlerTimeoutError, RetryError, toError } from '../model/errors.js';
 import type { Message } from '../model/message.js';
 import { decide, type RetryPolicy } from '../model/settlement.js';
 import { Deadlines } from './deadlines.js';
@@ -231,13 +231,7 @@ export class Hold implements Task {
       ? new HandlerTimeoutError(this.#timeoutText(), { cause: thrown })
       : toError(thrown);
     this.reports.failed(task.delivery, task.attempt, error);
-    const decision = decide(
-      { outcome: 'threw', error, attempt: task.attempt },
-      this.settings.retry,
-      this.ports.environment,
-    );
-    if (decision.type === 'reject') this.#reject(task, decision.reason, error);
-    else if (decision.type === 'retry') this.#retryIn(task, decision.delayMs);
+    this.#decide(task, error);
   }
 
   /** The handler's first word: an ack or a reject counts at once, a retry begins when the call has ended. */
@@ -249,10 +243,18 @@ export class Hold implements Task {
 
   #retryAsked(task: DurableTask, delayMs: number | undefined): void {
     if (!this.#isInHand(task)) return;
-    const { attemptsMax, minDelayMs } = this.settings.retry;
-    if (task.attempt < attemptsMax) this.#retryIn(task, delayMs ?? minDelayMs);
-    else
-      this.#reject(task, 'attempts', new Error('The handler asked for one more attempt than attemptsMax.'));
+    this.#decide(task, new RetryError({ ...(delayMs !== undefined && { delayMs }) }));
+  }
+
+  #decide(task: DurableTask, error: Error): void {
+    const { attempt } = task;
+    const decision = decide(
+      { outcome: 'threw', error, attempt },
+      this.settings.retry,
+      this.ports.environment,
+    );
+    if (decision.type === 'reject') this.#reject(task, decision.reason, error);
+    else if (decision.type === 'retry') this.#retryIn(task, decision.delayMs);
   }
 
   #retryIn(task: DurableTask, delayMs: number): void {

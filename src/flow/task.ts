@@ -1,6 +1,6 @@
 import type { Delivery } from '../backend.js';
 import type { Message } from '../model/message.js';
-import type { DeliveryContext, Publish, Settlement } from './handler.js';
+import { checkSettlement, type DeliveryContext, type Publish, type Settlement } from './handler.js';
 import type { Dated } from './deadlines.js';
 import type { LaneItem } from './lanes.js';
 
@@ -88,6 +88,7 @@ export class Call implements DeliveryContext {
   }
 
   readonly settle = (settlement: Settlement): void => {
+    checkSettlement(settlement);
     if (this.word) return;
     this.word = settlement;
     this.#answered?.();

@@ -6,6 +6,7 @@ export const DATA_FILE = 'store.mdb';
 
 /** Measured: a tenth faster than 4 KiB, at the same latency. */
 const PAGE_BYTES = 8192;
+const META_PAGES = 2;
 
 /** A place in a queue. LMDB writes a key down when it is given, so one object serves for many. */
 export interface PlaceKey {
@@ -35,6 +36,7 @@ export interface Databases {
 }
 
 export interface Places {
+  getStats(): object;
   getBinary(key: PlaceKey): Uint8Array | undefined;
   getKeys(options: KeyRange): Iterable<PlaceKey>;
   getRange(options: KeyRange): Iterable<{ key: PlaceKey; value: Uint8Array }>;
@@ -101,4 +103,25 @@ export function openDatabases(folder: string): Databases {
     marks: places('marks'),
     letters: places('letters'),
   };
+}
+
+interface TreeStatistics {
+  readonly treeBranchPageCount: number;
+  readonly treeLeafPageCount: number;
+  readonly overflowPages: number;
+}
+
+/** How many bytes of the data file are free for new records: a file never shrinks by itself. */
+export function reusableBytes(databases: Databases): number {
+  const { root, ...named } = databases;
+  const pages = (tree: TreeStatistics) =>
+    tree.treeBranchPageCount + tree.treeLeafPageCount + tree.overflowPages;
+  const all = root.getStats() as TreeStatistics & {
+    readonly free: TreeStatistics;
+    readonly lastPageNumber: number;
+    readonly pageSize: number;
+  };
+  let used = META_PAGES + pages(all) + pages(all.free);
+  for (const database of Object.values(named)) used += pages(database.getStats() as TreeStatistics);
+  return (all.lastPageNumber + 1 - used) * all.pageSize;
 }

@@ -44,7 +44,8 @@ export class FrameWriter {
     if (this.#gatheredBytes >= GATHERED_MAX_BYTES) this.flush();
     else if (!this.#scheduled) {
       this.#scheduled = true;
-      queueMicrotask(this.#flushScheduled);
+      // When nobody has anything left to do in this turn: a chain of promises is one frame, not one for each link.
+      queueMicrotask(() => process.nextTick(this.#flushScheduled));
     }
   }
 

@@ -64,8 +64,10 @@ export class GroupCommit {
     this.#stopWaiting();
     if (this.inFlight || this.#hasEnded) return;
     const batch = this.gathered;
+    if (batch.isEmpty && !this.#ports.hasMore()) return;
+    if (!this.#ports.mayWrite(batch)) return;
     this.#ports.fill(batch);
-    if (batch.isEmpty || !this.#ports.mayWrite(batch)) return;
+    if (batch.isEmpty) return;
     this.inFlight = batch;
     this.gathered = new Batch(batch.number + 1);
     this.#ports.write(batch).then(

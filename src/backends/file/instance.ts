@@ -1,6 +1,6 @@
 import { pack, unpack } from 'msgpackr';
-import { FolderError } from '../../model/errors.js';
 import type { Databases } from './databases.js';
+import { Damage } from './folder-checks.js';
 import { packQueue, unpackQueue } from './records.js';
 import { lastPlace } from './stored-queue.js';
 
@@ -22,16 +22,18 @@ export function takeFolder(databases: Databases, name: string): Instance {
   return root.transactionSync(() => {
     const format = meta.getBinary('format');
     if (format && (unpack(format) as number) > FORMAT)
-      throw new FolderError('it was written by a newer signalbox: upgrade this one');
+      throw new Damage('it was written by a newer signalbox: upgrade this one');
     if (!format) void meta.put('format', pack(FORMAT), 0);
     const before = meta.getEntry(HUB);
     const [, wasClosed] = before ? (unpack(before.value) as [string, boolean]) : ['', true];
-    if (!wasClosed)
-      for (const { key, value } of [...queues.getRange({ start: 0 })])
-        void queues.put(
-          key,
-          packQueue({ ...unpackQueue(value), flaggedBefore: lastPlace(databases, key) + 1 }),
-        );
+    for (const { key, value } of [...queues.getRange({ start: 0 })]) {
+      const record = unpackQueue(value);
+      // Positions go on after the newest entry: what comes fresh must not fall under an old flag.
+      const next = lastPlace(databases, key) + 1;
+      const flaggedBefore = wasClosed ? Math.min(record.flaggedBefore, next) : next;
+      if (flaggedBefore !== record.flaggedBefore)
+        void queues.put(key, packQueue({ ...record, flaggedBefore }));
+    }
     const version = (before?.version ?? 0) + 1;
     void meta.put(HUB, pack([name, false]), version);
     return { version };

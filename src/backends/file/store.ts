@@ -1,23 +1,29 @@
+import { resolve } from 'node:path';
 import type { Environment } from '../../model/clock.js';
 import { FolderError } from '../../model/errors.js';
 import type { Hub } from '../hub/hub.js';
 import type { Journal } from '../hub/journal.js';
+import { Ballast } from './ballast.js';
 import type { Batch } from './batch.js';
-import { openDatabases, type Databases, type PlaceKey } from './databases.js';
+import { openDatabases, reusableBytes, type Databases, type PlaceKey } from './databases.js';
+import { finishFolder, prepareFolder, toFolderError } from './folder-checks.js';
 import { GroupCommit } from './group-commit.js';
 import { leaveFolder, takeFolder, writeAs, type Instance } from './instance.js';
 import { unpackNumber, unpackQueue, type QueueRecord } from './records.js';
+import { Space, volumeOf, type Volume } from './space.js';
 import { StoreJournal } from './store-journal.js';
 import { keysFrom, StoredQueue, type MessageMemory } from './stored-queue.js';
 
 export interface StoreOptions {
   readonly environment: Environment;
-  /** Below this, publishes are refused. */
+  /** With less on the disk, publishes are refused. 64 MB by default. */
   readonly reserveBytes?: number;
-  /** A file that is given up when little is left, so that acks still find room. */
+  /** Of a file that is given up when little is left, so that acks still find room. 16 MB by default. */
   readonly ballastBytes?: number;
-  /** Of messages; the others are read when they are delivered. */
+  /** Of messages; the others are read when they are delivered. 64 MB by default. */
   readonly residentBytesMax?: number;
+  /** What the operating system says of the folder's file system. */
+  readonly volumeOf?: (folder: string) => Volume;
 }
 
 /** What keeps the hubs of a folder. */
@@ -44,13 +50,18 @@ const SWEPT_AT_ONCE = 2_000;
 
 /** Opens the folder for one hub process; creates it if it is missing. Rejects with a FolderError. */
 export async function openStore(folder: string, options: StoreOptions): Promise<Store> {
-  const databases = openDatabases(folder);
+  const path = resolve(folder);
+  let databases: Databases | undefined;
   try {
+    await prepareFolder(path, options.volumeOf ?? volumeOf);
+    databases = openDatabases(path);
     const name = options.environment.randomId();
-    return new LmdbStore(folder, options, databases, takeFolder(databases, name), name);
+    const store = new LmdbStore(path, options, databases, takeFolder(databases, name), name);
+    await finishFolder(path);
+    return store;
   } catch (error) {
-    await databases.root.close();
-    throw error;
+    await databases?.root.close();
+    throw toFolderError(path, error);
   }
 }
 
@@ -59,6 +70,7 @@ class LmdbStore implements Store {
   #fail!: (error: Error) => void;
   readonly #journals = new Map<string, StoreJournal>();
   readonly #commit: GroupCommit;
+  readonly #space: Space;
   readonly #kept: { number: number; record: QueueRecord }[];
   /** The numbers of queues that are gone, and whose messages are not. */
   readonly #leftovers: number[];
@@ -85,13 +97,21 @@ class LmdbStore implements Store {
       clock: options.environment.clock,
       hasMore: () => this.#leftovers.length > 0,
       fill: (batch) => this.#sweep(batch),
-      mayWrite: () => true,
+      mayWrite: (batch) => this.#space.mayWrite(batch),
       write: (batch) => this.#write(batch),
       written: (batch) => this.#written(batch),
       failed: (error) => {
         this.#hasFailed = true;
         this.#fail(error);
       },
+    });
+    this.#space = new Space(folder, options.reserveBytes ?? 64 * MEGABYTE, {
+      clock: options.environment.clock,
+      freeBytes: () => (options.volumeOf ?? volumeOf)(folder).freeBytes,
+      reusableBytes: () => reusableBytes(databases),
+      pendingBytes: () => this.#commit.gathered.bytes + (this.#commit.inFlight?.bytes ?? 0),
+      ballast: new Ballast(folder, options.ballastBytes ?? 16 * MEGABYTE),
+      roomier: () => this.#commit.start(),
     });
     if (this.#leftovers.length > 0) this.#commit.wake();
   }
@@ -113,7 +133,7 @@ class LmdbStore implements Store {
     if (!journal) {
       journal = new StoreJournal({
         commit: this.#commit,
-        refusal: () => undefined,
+        refusal: () => this.#space.refusal,
         create: () => this.#create(namespace),
       });
       this.#journals.set(namespace, journal);
@@ -126,7 +146,11 @@ class LmdbStore implements Store {
     for (const { number, record } of this.#kept) {
       if (record.namespace !== namespace) continue;
       const stored = new StoredQueue(this.databases, namespace, number, record.flaggedBefore, this.#memory);
-      hub.restore(stored.restore(record));
+      try {
+        hub.restore(stored.restore(record));
+      } catch (error) {
+        throw toFolderError(this.folder, error);
+      }
       journal.adopt(hub.queue(record.spec.name), stored);
     }
   }
@@ -143,6 +167,7 @@ class LmdbStore implements Store {
     if (!this.#hasFailed) await Promise.race([this.#commit.flush(), this.failed]);
     this.#commit.end();
     if (!this.#hasFailed) await leaveFolder(this.instance, this.databases, this.name);
+    await this.#space.close();
     await this.databases.root.close();
   }
 
