@@ -7,7 +7,8 @@ import { work, type FarmRecord } from './roles.js';
 /** The program of a build master in a process of its own: whoever starts it says what to do, and when to stop. */
 
 function tell(answer: Answer): void {
-  if (process.connected) process.send!(answer);
+  // Whoever has died meanwhile is noticed by the end of the channel.
+  if (process.connected) process.send!(answer, undefined, undefined, () => {});
 }
 
 function run({ name, broker, namespace, evidence, ...orders }: Orders): void {
@@ -18,6 +19,7 @@ function run({ name, broker, namespace, evidence, ...orders }: Orders): void {
   };
   const processes = new Processes('together');
   const creating = createMaster({ name, broker, namespace });
+  let hasStopped = false;
 
   async function begin(): Promise<void> {
     await work(await creating, { ...orders, processes, report });
@@ -29,6 +31,7 @@ function run({ name, broker, namespace, evidence, ...orders }: Orders): void {
     report({ type: 'leaves', master: name });
     await stopped;
     processes.close();
+    hasStopped = true;
     if (process.connected) process.disconnect();
   }
 
@@ -36,10 +39,11 @@ function run({ name, broker, namespace, evidence, ...orders }: Orders): void {
     if (word === 'stop') void stop();
     else processes.close();
   });
-  // Whoever started it is not there any more: nobody will say so.
+  // Whoever started it has died: nobody will tell it to stop, nor end what its builds have left in this process's group.
   process.on('disconnect', () => {
+    if (hasStopped) return;
     processes.close();
-    void stop();
+    void stop().finally(() => process.kill(0, 'SIGKILL'));
   });
   begin().catch((error: unknown) => {
     // It was told to stop before it had begun.
