@@ -33,6 +33,8 @@ export interface SpacePorts {
   /** Of messages that are gathered or being written. */
   readonly pendingBytes: () => number;
   readonly ballast: Ballast;
+  /** Publishes are refused: told now and then while it lasts. */
+  readonly tight: () => void;
 }
 
 /**
@@ -74,6 +76,12 @@ export class Space {
     const left = this.#freeBytes - LEAST_BYTES - BYTES_ON_DISK * bytes;
     const least = REMOVALS_AT_LEAST * PAGE_BYTES;
     return left < least ? 0 : Math.max(REMOVALS_AT_LEAST, Math.floor(left / 16 / PAGE_BYTES));
+  }
+
+  /** Whether so much may be written beside the batches. */
+  hasRoomFor(bytes: number): boolean {
+    this.#measure();
+    return this.#freeBytes - LEAST_BYTES >= bytes;
   }
 
   /** Resolves when it is time to ask again; rejects when the store closes. */
@@ -131,7 +139,9 @@ export class Space {
       this.#measure();
       this.#waiting?.resolve();
       this.#waiting = undefined;
-      if (!this.#takes) this.#watch();
+      if (this.#takes) return;
+      this.ports.tight();
+      this.#watch();
     }, MEASURED_EVERY_MS);
   }
 }
