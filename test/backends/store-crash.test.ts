@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, it } from 'vitest';
 import { newFolder, openLab } from './store-lab.js';
 
-const CHILD = join(import.meta.dirname, 'store-child.mjs');
+const CHILD = join(import.meta.dirname, '../../dist/test/backends/store-child.js');
 const ROUNDS = 25;
 
 /** Runs a hub until it has said so many lines, and kills it in whatever it does then. Returns what it said. */
@@ -16,7 +16,7 @@ async function runUntilKilled(folder: string, seed: number, lines: number, next:
   let said = '';
   let wrong = '';
   let count = 0;
-  child.stderr.on('data', (chunk: Buffer) => (wrong += chunk));
+  child.stderr.on('data', (chunk: Buffer) => (wrong += chunk.toString()));
   child.stdout.on('data', (chunk: Buffer) => {
     const text = chunk.toString();
     said += text;

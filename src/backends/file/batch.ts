@@ -64,7 +64,7 @@ export class Batch {
     this.#added.push({ stored, entry, bytes });
     if (!stored.isPlain(entry)) this.#marked.set(entry, stored);
     stored.count(bytes.length);
-    this.bytes += bytes.length + ENTRY_BYTES + (stored.grownBy === this.number ? 0 : PAGE_BYTES);
+    this.bytes += bytes.length + ENTRY_BYTES + (stored.grownBy === this.number ? 0 : 2 * PAGE_BYTES);
     stored.grownBy = this.number;
     this.size++;
   }
@@ -169,7 +169,7 @@ export class Batch {
 
   /** Makes some of the removals. */
   remove(databases: Databases, from: number, to: number): void {
-    for (let at = from; at < Math.min(to, this.#removed.length); at++) {
+    for (let at = from; at < to; at++) {
       const removal = this.#removed[at]!;
       void databases[removal.kind].remove(removal);
     }

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { DataFileUsage } from './space.js';
 import { open, type Database, type RootDatabase } from 'lmdb';
 
 /** Measured: a tenth faster than 4 KiB, at the same latency. */
@@ -115,8 +116,8 @@ interface TreeStatistics {
   readonly overflowPages: number;
 }
 
-/** How large the data file is, and how much of it is free for new records: it never shrinks by itself. */
-export function dataFileUsage(databases: Databases): { fileBytes: number; reusableBytes: number } {
+/** How far the data file is used, and how much within that is free for new records: it never shrinks by itself. */
+export function dataFileUsage(databases: Databases): DataFileUsage {
   const { root, ...named } = databases;
   const pages = (tree: TreeStatistics) =>
     tree.treeBranchPageCount + tree.treeLeafPageCount + tree.overflowPages;
@@ -125,8 +126,12 @@ export function dataFileUsage(databases: Databases): { fileBytes: number; reusab
     readonly lastPageNumber: number;
     readonly pageSize: number;
   };
-  let used = META_PAGES + pages(all) + pages(all.free);
-  for (const database of Object.values(named)) used += pages(database.getStats() as TreeStatistics);
+  let inUse = META_PAGES + pages(all) + pages(all.free);
+  for (const database of Object.values(named)) inUse += pages(database.getStats() as TreeStatistics);
   const filePages = all.lastPageNumber + 1;
-  return { fileBytes: filePages * all.pageSize, reusableBytes: (filePages - used) * all.pageSize };
+  return {
+    path: (root as unknown as { readonly path: string }).path,
+    usedBytes: filePages * all.pageSize,
+    reusableBytes: (filePages - inUse) * all.pageSize,
+  };
 }

@@ -1,6 +1,7 @@
 import { constants, rmSync } from 'node:fs';
 import { access, mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { BALLAST_FILE } from './ballast.js';
 import { Damage, folderError } from './folder-errors.js';
 import {
   dataFile,
@@ -34,6 +35,9 @@ const NETWORKS = new Map([
   [0x65735546, 'FUSE'],
 ]);
 
+/** What a hub writes before it can watch the disk, at most. */
+const OPENING_BYTES = 2 ** 22;
+
 /**
  * Checks a folder before anything is written into it, and creates it if it is missing. Whatever is in it that is not
  * signalbox's own stays untouched.
@@ -65,6 +69,15 @@ export async function prepareFolder(
   if (note.state === 'ready' && !size) throw new Damage(`its data file ${note.data} is missing or empty`);
   if (size !== undefined) await access(data, constants.R_OK | constants.W_OK);
   return note;
+}
+
+/** Gives up the ballast if the hub could not even open the folder. */
+export function makeRoom(folder: string, volumeOf: (folder: string) => Volume): void {
+  if (volumeOf(folder).freeBytes >= OPENING_BYTES) return;
+  rmSync(join(folder, BALLAST_FILE), { force: true });
+  const { freeBytes } = volumeOf(folder);
+  if (freeBytes >= OPENING_BYTES) return;
+  throw folderError(folder, `its disk is full (${Math.floor(freeBytes / 1024)} KB free)`, 'Make room on it.');
 }
 
 /** The data file is there from now on. What a compaction has left unfinished is removed. */

@@ -7,7 +7,7 @@ import { Ballast } from './ballast.js';
 import type { Batch } from './batch.js';
 import { compact } from './compaction.js';
 import { dataFileUsage, openDatabases, type Databases } from './databases.js';
-import { finishFolder, prepareFolder } from './folder-checks.js';
+import { finishFolder, makeRoom, prepareFolder } from './folder-checks.js';
 import { toFolderError } from './folder-errors.js';
 import { readNote } from './folder-note.js';
 import { GroupCommit } from './group-commit.js';
@@ -60,6 +60,7 @@ export async function openStore(folder: string, options: StoreOptions): Promise<
     let databases: Databases | undefined;
     try {
       const note = await prepareFolder(path, options.volumeOf ?? volumeOf);
+      makeRoom(path, options.volumeOf ?? volumeOf);
       databases = openDatabases(path, note.data);
       const instance = takeFolder(databases, name);
       // Another hub may have compacted the folder since the note was read.
@@ -117,7 +118,7 @@ class LmdbStore implements Store {
     this.#space = new Space(folder, options.reserveBytes ?? 64 * MEGABYTE, {
       clock: options.environment.clock,
       freeBytes: () => (options.volumeOf ?? volumeOf)(folder).freeBytes,
-      reusableBytes: () => dataFileUsage(databases).reusableBytes,
+      dataFile: () => dataFileUsage(databases),
       pendingBytes: () => this.#commit.gathered.bytes + (this.#commit.inFlight?.bytes ?? 0),
       ballast: this.#ballast,
       tight: () => void this.compact(),
@@ -181,9 +182,11 @@ class LmdbStore implements Store {
   /** Half of the file is free, it is more than a little, and there is room for the copy. */
   get #isWorthCompacting(): boolean {
     if (this.#hasFailed || this.#closing) return false;
-    const { fileBytes, reusableBytes } = dataFileUsage(this.databases);
-    const usedBytes = fileBytes - reusableBytes;
-    return reusableBytes >= Math.max(usedBytes, COMPACTED_BYTES) && this.#space.hasRoomFor(1.25 * usedBytes);
+    const { usedBytes, reusableBytes } = dataFileUsage(this.databases);
+    const copiedBytes = usedBytes - reusableBytes;
+    return (
+      reusableBytes >= Math.max(copiedBytes, COMPACTED_BYTES) && this.#space.hasRoomFor(1.25 * copiedBytes)
+    );
   }
 
   close(): Promise<void> {
@@ -196,8 +199,10 @@ class LmdbStore implements Store {
     await Promise.race([this.#commit.flush(), this.failed]);
     this.#commit.end();
     try {
-      if (!this.#hasFailed && this.#space.removalsAtOnce(0) > 0)
+      if (!this.#hasFailed) {
+        await this.#space.admit(0, 0);
         await leaveFolder(this.instance, this.databases, this.name);
+      }
     } catch (error) {
       this.#end(toError(error));
     } finally {
@@ -220,23 +225,15 @@ class LmdbStore implements Store {
 
   /** As one transaction where the disk allows it; else the removals follow bit by bit. */
   async #write(batch: Batch): Promise<void> {
-    let removed = await this.#room(batch.bytes);
+    let removed = await this.#space.admit(batch.bytes, batch.removals);
     await this.#commitOurs(() => {
       batch.write(this.databases);
       batch.remove(this.databases, 0, removed);
     });
     while (removed < batch.removals) {
       const from = removed;
-      removed += await this.#room(0);
+      removed += await this.#space.admit(0, batch.removals - from);
       await this.#commitOurs(() => batch.remove(this.databases, from, removed));
-    }
-  }
-
-  async #room(bytes: number): Promise<number> {
-    for (;;) {
-      const removals = this.#space.removalsAtOnce(bytes);
-      if (removals > 0) return removals;
-      await this.#space.later();
     }
   }
 
