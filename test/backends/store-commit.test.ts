@@ -35,7 +35,7 @@ class Notes {
   write(batch: Batch): string[] {
     this.done.length = 0;
     batch.write(this.databases);
-    batch.remove(0, batch.removals);
+    batch.remove(this.databases, 0, batch.removals);
     return [...this.done];
   }
 }
@@ -194,7 +194,7 @@ class Disk {
     clock: this.clock,
     hasMore: () => this.more > 0,
     fill: (batch) => {
-      if (this.more-- > 0) batch.sweep(undefined as never, { queue: 1, place: 1 });
+      if (this.more-- > 0) batch.sweep('entries', { queue: 1, place: 1 });
     },
     write: (batch) => {
       this.written.push(batch.number);

@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, it } from 'vitest';
-import { DATA_FILE, openDatabases } from '../../src/backends/file/databases.js';
+import { openDatabases } from '../../src/backends/file/databases.js';
 import { rejection } from '../eventually.js';
 import { newFolder, openLab } from './store-lab.js';
 
@@ -43,7 +43,7 @@ describe('a folder', () => {
   it('is created with all above it', async () => {
     const folder = join(newFolder(), 'deep', 'er');
     await openLab(folder);
-    assert.deepEqual(readdirSync(folder).sort(), ['signalbox.json', 'store.mdb', 'store.mdb-lock']);
+    assert.deepEqual(readdirSync(folder).sort(), ['signalbox.json', 'store-1.mdb', 'store-1.mdb-lock']);
   });
 
   it('may be there and empty', async () => {
@@ -98,15 +98,15 @@ describe('a folder', () => {
     await refused(folder, /diary\.txt/);
     assert.deepEqual(readdirSync(folder), ['diary.txt']);
     rmSync(join(folder, 'diary.txt'));
-    openDatabases(folder)
+    openDatabases(folder, 'store-1.mdb')
       .root.close()
       .catch(() => {});
-    await refused(folder, /store\.mdb/);
+    await refused(folder, /store-1\.mdb/);
   });
 
   it('is refused if a newer signalbox has written it', async () => {
     const folder = await madeFolder();
-    const note = { signalbox: 'file', format: 2, state: 'ready' };
+    const note = { signalbox: 'file', format: 2, state: 'ready', data: 'store-1.mdb' };
     writeFileSync(join(folder, 'signalbox.json'), JSON.stringify(note));
     await refused(folder, /format 2.*Upgrade/);
   });
@@ -121,11 +121,11 @@ describe('a folder', () => {
 
   it('is refused if its data file is missing or empty, and nothing is created in its place', async () => {
     const folder = await madeFolder();
-    truncateSync(join(folder, DATA_FILE), 0);
+    truncateSync(join(folder, 'store-1.mdb'), 0);
     await refused(folder, /missing or empty/);
-    rmSync(join(folder, DATA_FILE));
+    rmSync(join(folder, 'store-1.mdb'));
     await refused(folder, /missing or empty/);
-    assert.equal(existsSync(join(folder, DATA_FILE)), false);
+    assert.equal(existsSync(join(folder, 'store-1.mdb')), false);
   });
 
   it('that was not finished is finished by the next hub', async () => {
@@ -133,7 +133,7 @@ describe('a folder', () => {
     mkdirSync(folder);
     writeFileSync(
       join(folder, 'signalbox.json'),
-      JSON.stringify({ signalbox: 'file', format: 1, state: 'creating' }),
+      JSON.stringify({ signalbox: 'file', format: 1, state: 'creating', data: 'store-1.mdb' }),
     );
     const lab = await openLab(folder);
     lab.declare('q');

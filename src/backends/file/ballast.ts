@@ -42,9 +42,8 @@ export class Ballast {
     this.#drop();
   }
 
-  /** Ends what is under way. A file that is whole stays. */
+  /** Resolves when nothing is under way. The file stays. */
   async close(): Promise<void> {
-    if (this.#making) this.give();
     await this.#making;
   }
 

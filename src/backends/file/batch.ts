@@ -1,6 +1,6 @@
 import type { Envelope } from '../../model/message.js';
 import type { DurableQueue, Entry, Letter } from '../hub/durable-queue.js';
-import { PAGE_BYTES, type Databases, type PlaceKey, type Places } from './databases.js';
+import { PAGE_BYTES, type Databases, type Kind, type PlaceKey } from './databases.js';
 import { PackedEnvelope, packEnvelope } from './packed-envelope.js';
 import { packCheckpoint, packLetter, packMark, packNumber } from './records.js';
 import type { StoredQueue } from './stored-queue.js';
@@ -15,7 +15,7 @@ interface Addition {
 }
 
 interface Removal extends PlaceKey {
-  readonly places: Places;
+  readonly kind: Kind;
 }
 
 interface LetterAddition {
@@ -64,7 +64,7 @@ export class Batch {
     this.#added.push({ stored, entry, bytes });
     if (!stored.isPlain(entry)) this.#marked.set(entry, stored);
     stored.count(bytes.length);
-    this.bytes += bytes.length + ENTRY_BYTES + (stored.grownBy === this.number ? 0 : PAGE_BYTES);
+    this.bytes += bytes.length + ENTRY_BYTES + (stored.grownBy === this.number ? 0 : 2 * PAGE_BYTES);
     stored.grownBy = this.number;
     this.size++;
   }
@@ -81,10 +81,9 @@ export class Batch {
       this.#gone.add(entry);
       return;
     }
-    const { entries, marks } = stored.databases;
     const key = { queue: stored.number, place: entry.position };
-    this.#removed.push({ ...key, places: entries });
-    if (stored.marked.delete(entry.position)) this.#removed.push({ ...key, places: marks });
+    this.#removed.push({ ...key, kind: 'entries' });
+    if (stored.marked.delete(entry.position)) this.#removed.push({ ...key, kind: 'marks' });
   }
 
   /** The entry was removed while this batch was being written. */
@@ -122,13 +121,12 @@ export class Batch {
     if (place === undefined) return;
     stored.letters.delete(letter);
     this.size++;
-    if (!this.#letters.delete(letter))
-      this.#removed.push({ queue: stored.number, place, places: stored.databases.letters });
+    if (!this.#letters.delete(letter)) this.#removed.push({ queue: stored.number, place, kind: 'letters' });
   }
 
   /** Removes what a queue that is gone has left behind. */
-  sweep(places: Places, { queue, place }: PlaceKey): void {
-    this.#removed.push({ queue, place, places });
+  sweep(kind: Kind, { queue, place }: PlaceKey): void {
+    this.#removed.push({ queue, place, kind });
     this.size++;
   }
 
@@ -170,10 +168,10 @@ export class Batch {
   }
 
   /** Makes some of the removals. */
-  remove(from: number, to: number): void {
+  remove(databases: Databases, from: number, to: number): void {
     for (let at = from; at < to; at++) {
       const removal = this.#removed[at]!;
-      void removal.places.remove(removal);
+      void databases[removal.kind].remove(removal);
     }
   }
 

@@ -1,6 +1,6 @@
 import { pack, unpack } from 'msgpackr';
 import type { Databases } from './databases.js';
-import { Damage } from './folder-checks.js';
+import { Damage } from './folder-errors.js';
 import { packQueue, unpackQueue } from './records.js';
 import { lastPlace } from './stored-queue.js';
 
@@ -60,5 +60,18 @@ export async function writeAs(
 export function leaveFolder(instance: Instance, databases: Databases, name: string): Promise<boolean> {
   return writeAs(instance, databases, () => {
     void databases.meta.put(HUB, pack([name, true]), instance.version + 1);
+  });
+}
+
+/**
+ * Lets the folder go on in another data file: within the call nobody can write, and afterwards nobody in this one. Says
+ * whether this hub still had the folder.
+ */
+export function handOver({ version }: Instance, { root, meta }: Databases, exchange: () => void): boolean {
+  return root.transactionSync(() => {
+    if (meta.getEntry(HUB)?.version !== version) return false;
+    exchange();
+    void meta.put(HUB, pack(['compacted', false]), version + 1);
+    return true;
   });
 }

@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib';
 import { Packr, Unpackr } from 'msgpackr';
 import type { QueueSpec } from '../../backend.js';
 import type { Entry, Letter } from '../hub/durable-queue.js';
-import { Damage } from './folder-checks.js';
+import { Damage } from './folder-errors.js';
 import { packEnvelope } from './packed-envelope.js';
 
 /** Of the records below. */

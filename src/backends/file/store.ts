@@ -5,14 +5,18 @@ import type { Hub } from '../hub/hub.js';
 import type { Journal } from '../hub/journal.js';
 import { Ballast } from './ballast.js';
 import type { Batch } from './batch.js';
-import { openDatabases, reusableBytes, type Databases, type PlaceKey } from './databases.js';
-import { finishFolder, prepareFolder, toFolderError } from './folder-checks.js';
+import { compact } from './compaction.js';
+import { dataFileUsage, openDatabases, type Databases } from './databases.js';
+import { finishFolder, makeRoom, prepareFolder } from './folder-checks.js';
+import { toFolderError } from './folder-errors.js';
+import { readNote } from './folder-note.js';
 import { GroupCommit } from './group-commit.js';
 import { leaveFolder, takeFolder, writeAs, type Instance } from './instance.js';
+import { Leftovers } from './leftovers.js';
 import { unpackNumber, unpackQueue, type QueueRecord } from './records.js';
 import { Space, volumeOf, type Volume } from './space.js';
 import { StoreJournal } from './store-journal.js';
-import { keysFrom, StoredQueue, type MessageMemory } from './stored-queue.js';
+import { StoredQueue, type MessageMemory } from './stored-queue.js';
 
 export interface StoreOptions {
   readonly environment: Environment;
@@ -45,23 +49,31 @@ export interface Store {
 }
 
 const MEGABYTE = 2 ** 20;
-/** So many leftovers of deleted queues are removed with one batch. */
-const SWEPT_AT_ONCE = 2_000;
+/** Less is not worth a compaction. */
+const COMPACTED_BYTES = 16 * MEGABYTE;
 
 /** Opens the folder for one hub process; creates it if it is missing. Rejects with a FolderError. */
 export async function openStore(folder: string, options: StoreOptions): Promise<Store> {
   const path = resolve(folder);
-  let databases: Databases | undefined;
-  try {
-    await prepareFolder(path, options.volumeOf ?? volumeOf);
-    databases = openDatabases(path);
-    const name = options.environment.randomId();
-    const store = new LmdbStore(path, options, databases, takeFolder(databases, name), name);
-    await finishFolder(path);
-    return store;
-  } catch (error) {
-    await databases?.root.close();
-    throw toFolderError(path, error);
+  const name = options.environment.randomId();
+  for (;;) {
+    let databases: Databases | undefined;
+    try {
+      const note = await prepareFolder(path, options.volumeOf ?? volumeOf);
+      makeRoom(path, options.volumeOf ?? volumeOf);
+      databases = openDatabases(path, note.data);
+      const instance = takeFolder(databases, name);
+      // Another hub may have compacted the folder since the note was read.
+      if (readNote(path).data === note.data) {
+        const store = new LmdbStore(path, options, databases, instance, name);
+        await finishFolder(path, note);
+        return store;
+      }
+    } catch (error) {
+      await databases?.root.close();
+      throw toFolderError(path, error);
+    }
+    await databases.root.close();
   }
 }
 
@@ -73,10 +85,10 @@ class LmdbStore implements Store {
   readonly #ballast: Ballast;
   readonly #space: Space;
   readonly #kept: { number: number; record: QueueRecord }[];
-  /** The numbers of queues that are gone, and whose messages are not. */
-  readonly #leftovers: number[];
+  readonly #leftovers: Leftovers;
   readonly #memory: MessageMemory = { bytes: 0 };
   #newestQueue: number;
+  #compacting: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
   #hasFailed = false;
 
@@ -92,28 +104,26 @@ class LmdbStore implements Store {
       number: key,
       record: unpackQueue(value),
     }));
-    this.#leftovers = this.#findLeftovers();
+    this.#leftovers = new Leftovers(databases, new Set(this.#kept.map(({ number }) => number)));
     this.#newestQueue = unpackNumber(databases.meta.getBinary('queues'));
     this.#commit = new GroupCommit({
       clock: options.environment.clock,
-      hasMore: () => this.#leftovers.length > 0,
-      fill: (batch) => this.#sweep(batch),
+      hasMore: () => !this.#leftovers.isEmpty,
+      fill: (batch) => this.#leftovers.fill(batch),
       write: (batch) => this.#write(batch),
       written: (batch) => this.#written(batch),
-      failed: (error) => {
-        this.#hasFailed = true;
-        this.#fail(error);
-      },
+      failed: (error) => this.#end(error),
     });
     this.#ballast = new Ballast(folder, options.ballastBytes ?? 16 * MEGABYTE);
     this.#space = new Space(folder, options.reserveBytes ?? 64 * MEGABYTE, {
       clock: options.environment.clock,
       freeBytes: () => (options.volumeOf ?? volumeOf)(folder).freeBytes,
-      reusableBytes: () => reusableBytes(databases),
+      dataFile: () => dataFileUsage(databases),
       pendingBytes: () => this.#commit.gathered.bytes + (this.#commit.inFlight?.bytes ?? 0),
       ballast: this.#ballast,
+      tight: () => void this.compact(),
     });
-    if (this.#leftovers.length > 0) this.#commit.wake();
+    if (!this.#leftovers.isEmpty) this.#commit.wake();
   }
 
   get namespaces(): readonly string[] {
@@ -121,7 +131,7 @@ class LmdbStore implements Store {
   }
 
   get isIdle(): boolean {
-    return this.#commit.isIdle && this.#leftovers.length === 0;
+    return this.#commit.isIdle && this.#leftovers.isEmpty;
   }
 
   journal(namespace: string): Journal {
@@ -155,8 +165,28 @@ class LmdbStore implements Store {
     }
   }
 
-  async compact(): Promise<void> {
-    // Nothing yet.
+  compact(): Promise<void> {
+    return (this.#compacting ??= this.#compact()
+      .catch((error: unknown) => this.#end(toError(error)))
+      .finally(() => (this.#compacting = undefined)));
+  }
+
+  async #compact(): Promise<void> {
+    if (!this.#isWorthCompacting) return;
+    const done = this.#commit.pause(async () => {
+      if (this.#isWorthCompacting) await compact(this.folder, this.databases, this.instance);
+    });
+    await Promise.race([done, this.failed]);
+  }
+
+  /** Half of the file is free, it is more than a little, and there is room for the copy. */
+  get #isWorthCompacting(): boolean {
+    if (this.#hasFailed || this.#closing) return false;
+    const { usedBytes, reusableBytes } = dataFileUsage(this.databases);
+    const copiedBytes = usedBytes - reusableBytes;
+    return (
+      reusableBytes >= Math.max(copiedBytes, COMPACTED_BYTES) && this.#space.hasRoomFor(1.25 * copiedBytes)
+    );
   }
 
   close(): Promise<void> {
@@ -164,18 +194,27 @@ class LmdbStore implements Store {
   }
 
   async #close(): Promise<void> {
+    await this.#compacting;
     this.#space.end();
     await Promise.race([this.#commit.flush(), this.failed]);
     this.#commit.end();
     try {
-      if (!this.#hasFailed && this.#space.removalsAtOnce(0) > 0)
+      if (!this.#hasFailed) {
+        await this.#space.admit(0, 0);
         await leaveFolder(this.instance, this.databases, this.name);
+      }
     } catch (error) {
-      this.#fail(toError(error));
+      this.#end(toError(error));
     } finally {
       await this.#ballast.close();
       await this.databases.root.close();
     }
+  }
+
+  #end(error: Error): void {
+    this.#hasFailed = true;
+    this.#commit.end();
+    this.#fail(error);
   }
 
   #create(namespace: string): StoredQueue {
@@ -186,23 +225,15 @@ class LmdbStore implements Store {
 
   /** As one transaction where the disk allows it; else the removals follow bit by bit. */
   async #write(batch: Batch): Promise<void> {
-    let removed = await this.#room(batch.bytes);
+    let removed = await this.#space.admit(batch.bytes, batch.removals);
     await this.#commitOurs(() => {
       batch.write(this.databases);
-      batch.remove(0, Math.min(removed, batch.removals));
+      batch.remove(this.databases, 0, removed);
     });
     while (removed < batch.removals) {
       const from = removed;
-      removed += await this.#room(0);
-      await this.#commitOurs(() => batch.remove(from, Math.min(removed, batch.removals)));
-    }
-  }
-
-  async #room(bytes: number): Promise<number> {
-    for (;;) {
-      const removals = this.#space.removalsAtOnce(bytes);
-      if (removals > 0) return removals;
-      await this.#space.later();
+      removed += await this.#space.admit(0, batch.removals - from);
+      await this.#commitOurs(() => batch.remove(this.databases, from, removed));
     }
   }
 
@@ -213,36 +244,6 @@ class LmdbStore implements Store {
 
   #written(batch: Batch): void {
     batch.leaveMemory(this.#memory.bytes - (this.options.residentBytesMax ?? 64 * MEGABYTE));
-    for (const { isWritten, number } of batch.emptied) if (isWritten) this.#leftovers.push(number);
-  }
-
-  #sweep(batch: Batch): void {
-    const queue = this.#leftovers[0];
-    if (queue === undefined) return;
-    let left = SWEPT_AT_ONCE;
-    const { entries, marks, letters } = this.databases;
-    for (const places of [entries, marks, letters])
-      for (const key of keysFrom(places, { queue, place: 0 }, left)) {
-        batch.sweep(places, key);
-        left--;
-      }
-    if (left === SWEPT_AT_ONCE) this.#leftovers.shift();
-  }
-
-  #findLeftovers(): number[] {
-    const known = new Set(this.#kept.map(({ number }) => number));
-    const found = new Set<number>();
-    const { entries, marks, letters } = this.databases;
-    for (const places of [entries, marks, letters])
-      for (let queue: number | undefined = 0; queue !== undefined;) {
-        const next: PlaceKey | undefined = [
-          ...places.getKeys({ start: { queue, place: 0 }, end: END, limit: 1 }),
-        ][0];
-        if (next && !known.has(next.queue)) found.add(next.queue);
-        queue = next && next.queue + 1;
-      }
-    return [...found];
+    for (const { isWritten, number } of batch.emptied) if (isWritten) this.#leftovers.add(number);
   }
 }
-
-const END = { queue: 2 ** 32 - 1, place: Number.MAX_SAFE_INTEGER };

@@ -1,6 +1,6 @@
 import { DecodeError } from '../../model/errors.js';
 import type { DurableQueue, Entry, KeptQueue, Letter } from '../hub/durable-queue.js';
-import type { Databases, PlaceKey, Places } from './databases.js';
+import type { Databases, Kind, PlaceKey, Places } from './databases.js';
 import { PackedEnvelope, type Shelf } from './packed-envelope.js';
 import {
   packQueue,
@@ -41,13 +41,12 @@ export class StoredQueue {
     readonly flaggedBefore: number,
     readonly memory: MessageMemory,
   ) {
-    const { entries, letters } = databases;
-    this.entryShelf = { read: (place) => this.#read(entries, place) };
-    this.letterShelf = { read: (place) => unpackLetter(this.#read(letters, place)).bytes };
+    this.entryShelf = { read: (place) => this.#read('entries', place) };
+    this.letterShelf = { read: (place) => unpackLetter(this.#read('letters', place)).bytes };
   }
 
-  #read(places: Places, place: number): Uint8Array {
-    const bytes = places.getBinary({ queue: this.number, place });
+  #read(kind: Kind, place: number): Uint8Array {
+    const bytes = this.databases[kind].getBinary({ queue: this.number, place });
     if (bytes) return bytes;
     throw new DecodeError('The message was removed from its queue before it was read.');
   }
