@@ -1,11 +1,11 @@
 import type { Session, TransientSink } from '../backend.js';
-import type { Clock } from '../model/clock.js';
 import { DuplicateFilter } from '../model/duplicates.js';
 import type { Envelope } from '../model/message.js';
 import { Routes } from '../model/routes.js';
 import { Bindings } from './bindings.js';
 import { Parcel } from './message-view.js';
 import type { Subscription } from './subscription.js';
+import type { Turns } from './turns.js';
 
 /**
  * Hands the transient messages of a master to its subscribers: the broker sends each message once, the routes tell who
@@ -14,15 +14,15 @@ import type { Subscription } from './subscription.js';
 export class Dispatcher implements TransientSink {
   readonly #routes = new Routes<Subscription>();
   readonly #duplicates: DuplicateFilter;
-  readonly #clock: Clock;
+  readonly #turns: Turns;
   #bindings: Bindings | undefined;
 
   constructor(options: {
-    clock: Clock;
+    turns: Turns;
     producerMemoryMs: number;
     missed: (count: number | undefined) => void;
   }) {
-    this.#clock = options.clock;
+    this.#turns = options.turns;
     this.#duplicates = new DuplicateFilter({ producerMemoryMs: options.producerMemoryMs });
     this.missed = options.missed;
   }
@@ -44,7 +44,7 @@ export class Dispatcher implements TransientSink {
   readonly missed: (count: number | undefined) => void;
 
   message(envelope: Envelope): void {
-    if (envelope.origin && this.#duplicates.seen(envelope.origin, this.#clock.wall())) return;
+    if (envelope.origin && this.#duplicates.seen(envelope.origin, this.#turns.wall)) return;
     const wanted = this.#routes.match(envelope.topic);
     if (wanted.length === 0) return;
     const parcel = new Parcel(envelope);
