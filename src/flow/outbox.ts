@@ -9,6 +9,7 @@ import {
 } from '../model/errors.js';
 import type { Envelope } from '../model/message.js';
 import { OpenNumbersTracker } from '../model/open-numbers.js';
+import { brokerError } from '../model/secrets.js';
 import { Deadlines, type Dated } from './deadlines.js';
 
 /** What a publish resolves with. */
@@ -215,7 +216,7 @@ export class Outbox {
     if (entry.state !== 'sent' || entry.over !== session) return;
     if (error instanceof SessionLostError) return this.#takeBack(entry);
     this.#settle(entry);
-    entry.reject(error);
+    entry.reject(brokerError(error));
     this.#flow();
   }
 
