@@ -355,6 +355,8 @@ export class Consumers {
         this.#tellOwner(consumer, 'active', this.#context.clock.now() - consumer.grantedAt);
     } catch (thrown) {
       consumer.error = brokerError(thrown);
+      // A lost session is told by the link, a little later: it is no failure of the consumer.
+      if (thrown instanceof SessionLostError) return;
       if (this.#context.link.session === session) this.#pumpFailed(consumer);
     }
   }

@@ -35,6 +35,7 @@ class Notes {
   write(batch: Batch): string[] {
     this.done.length = 0;
     batch.write(this.databases);
+    batch.remove(0, batch.removals);
     return [...this.done];
   }
 }
@@ -187,7 +188,6 @@ class Disk {
   readonly written: number[] = [];
   readonly said: string[] = [];
   failure: Error | undefined;
-  mayWrite = true;
   more = 0;
   readonly #flushes: { resolve: () => void; reject: (error: Error) => void }[] = [];
   readonly commit = new GroupCommit({
@@ -196,7 +196,6 @@ class Disk {
     fill: (batch) => {
       if (this.more-- > 0) batch.sweep(undefined as never, { queue: 1, place: 1 });
     },
-    mayWrite: () => this.mayWrite,
     write: (batch) => {
       this.written.push(batch.number);
       return new Promise((resolve, reject) => this.#flushes.push({ resolve, reject }));
@@ -306,19 +305,6 @@ describe('group commit', () => {
     await disk.flush();
     await disk.clock.advance(50);
     assert.deepEqual([disk.written, disk.commit.isIdle], [[1, 2], true]);
-  });
-
-  it('waits while nothing may be written', async () => {
-    const disk = new Disk();
-    disk.mayWrite = false;
-    disk.publish('a');
-    await disk.clock.advance(50);
-    assert.deepEqual(disk.written, []);
-    disk.mayWrite = true;
-    disk.publish('b');
-    disk.commit.start();
-    await disk.flush();
-    assert.deepEqual(disk.said, ['1 is safe', 'a', 'b']);
   });
 
   it('fails once, confirms nothing of what was not safe, and writes nothing more', async () => {

@@ -13,8 +13,6 @@ export interface CommitPorts {
   hasMore(): boolean;
   /** Adds some of it. */
   fill(batch: Batch): void;
-  /** Whether it may be written now. If not, `start` is called again when it may. */
-  mayWrite(batch: Batch): boolean;
   /** Resolves when it is safe. */
   write(batch: Batch): Promise<void>;
   /** It is safe; its callbacks have not been called yet. */
@@ -65,7 +63,6 @@ export class GroupCommit {
     if (this.inFlight || this.#hasEnded) return;
     const batch = this.gathered;
     if (batch.isEmpty && !this.#ports.hasMore()) return;
-    if (!this.#ports.mayWrite(batch)) return;
     this.#ports.fill(batch);
     if (batch.isEmpty) return;
     this.inFlight = batch;

@@ -41,8 +41,19 @@ export function takeFolder(databases: Databases, name: string): Instance {
 }
 
 /** Writes in one transaction, unless another hub has taken the folder. Says whether it did. Resolves when it is safe. */
-export function writeAs({ version }: Instance, { meta }: Databases, write: () => void): Promise<boolean> {
-  return meta.ifVersion(HUB, version, write);
+export async function writeAs(
+  { version }: Instance,
+  { meta }: Databases,
+  write: () => void,
+): Promise<boolean> {
+  try {
+    return await meta.ifVersion(HUB, version, write);
+  } catch (error) {
+    // LMDB tells what went wrong by a promise of its own.
+    const { commitError } = error as { commitError?: Promise<never> };
+    if (commitError) await commitError;
+    throw error;
+  }
 }
 
 /** Writes down that everything that was handed over is settled. */

@@ -2,12 +2,16 @@ import { statfsSync } from 'node:fs';
 import type { Clock, Timer } from '../../model/clock.js';
 import { BrokerFullError } from '../../model/errors.js';
 import type { Ballast } from './ballast.js';
+import { PAGE_BYTES } from './databases.js';
 
 /** A measurement holds for so long; while there is too little, it is taken so often. */
 const MEASURED_EVERY_MS = 100;
 const MEGABYTE = 2 ** 20;
 /** LMDB writes whole pages, with some room in them, and the pages above them. */
 const BYTES_ON_DISK = 2;
+/** Never touched, as far as it is up to the hub. */
+const LEAST_BYTES = MEGABYTE;
+const REMOVALS_AT_LEAST = 16;
 
 /** What the operating system says of a file system. */
 export interface Volume {
@@ -29,8 +33,6 @@ export interface SpacePorts {
   /** Of messages that are gathered or being written. */
   readonly pendingBytes: () => number;
   readonly ballast: Ballast;
-  /** There may be room for what had to wait. */
-  readonly roomier: () => void;
 }
 
 /**
@@ -44,7 +46,7 @@ export class Space {
   #measuredAt = -Infinity;
   #timer: Timer | undefined;
   #refusal: BrokerFullError | undefined;
-  #isWaiting = false;
+  #waiting: { resolve: () => void; reject: (error: Error) => void } | undefined;
   #hasEnded = false;
 
   constructor(
@@ -63,21 +65,31 @@ export class Space {
     return (this.#refusal ??= this.#refuse());
   }
 
-  /** Whether something of that size may be written now. If not, `roomier` tells when to ask again. */
-  mayWrite({ bytes, size }: { bytes: number; size: number }): boolean {
+  /**
+   * How many records may be removed by one commit that also adds so many bytes; 0 if it must wait. A removal may copy a
+   * page, and what a commit leaves behind is room for the next but one: so few go at once when little is left.
+   */
+  removalsAtOnce(bytes: number): number {
     this.#measure();
-    // A removal changes a page, mostly the same as the one before it.
-    const needed = MEGABYTE + BYTES_ON_DISK * bytes + Math.min(size, 4096) * 1024;
-    const { free, reusable } = { free: this.#freeBytes, reusable: this.#reusableBytes };
-    this.#isWaiting = free < MEGABYTE || free + reusable / 2 < needed;
-    if (this.#isWaiting) this.#watch();
-    return !this.#isWaiting;
+    const left = this.#freeBytes - LEAST_BYTES - BYTES_ON_DISK * bytes;
+    const least = REMOVALS_AT_LEAST * PAGE_BYTES;
+    return left < least ? 0 : Math.max(REMOVALS_AT_LEAST, Math.floor(left / 16 / PAGE_BYTES));
   }
 
-  async close(): Promise<void> {
+  /** Resolves when it is time to ask again; rejects when the store closes. */
+  later(): Promise<void> {
+    if (this.#hasEnded) return Promise.reject(this.#refuse());
+    return new Promise((resolve, reject) => {
+      this.#waiting = { resolve, reject };
+      this.#watch();
+    });
+  }
+
+  /** Nothing waits for room any more. */
+  end(): void {
     this.#hasEnded = true;
     this.ports.clock.clearTimeout(this.#timer);
-    await this.ports.ballast.close();
+    this.#waiting?.reject(this.#refuse());
   }
 
   get #takes(): boolean {
@@ -93,7 +105,12 @@ export class Space {
     if (this.#freeBytes < this.reserveBytes / 4 && ballast.isThere) {
       ballast.give();
       this.#freeBytes = freeBytes();
-    } else if (!ballast.isThere && this.#freeBytes - ballast.bytes >= this.reserveBytes / 2) ballast.make();
+    } else if (
+      !this.#hasEnded &&
+      !ballast.isThere &&
+      this.#freeBytes - ballast.bytes >= this.reserveBytes / 2
+    )
+      ballast.make();
     this.#reusableBytes = this.#freeBytes < 2 * this.reserveBytes ? reusableBytes() : 0;
   }
 
@@ -112,8 +129,9 @@ export class Space {
     this.#timer = this.ports.clock.setTimeout(() => {
       this.#timer = undefined;
       this.#measure();
-      if (this.#isWaiting) this.ports.roomier();
-      if (this.#isWaiting || !this.#takes) this.#watch();
+      this.#waiting?.resolve();
+      this.#waiting = undefined;
+      if (!this.#takes) this.#watch();
     }, MEASURED_EVERY_MS);
   }
 }

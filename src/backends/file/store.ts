@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import type { Environment } from '../../model/clock.js';
-import { FolderError } from '../../model/errors.js';
+import { FolderError, toError } from '../../model/errors.js';
 import type { Hub } from '../hub/hub.js';
 import type { Journal } from '../hub/journal.js';
 import { Ballast } from './ballast.js';
@@ -70,6 +70,7 @@ class LmdbStore implements Store {
   #fail!: (error: Error) => void;
   readonly #journals = new Map<string, StoreJournal>();
   readonly #commit: GroupCommit;
+  readonly #ballast: Ballast;
   readonly #space: Space;
   readonly #kept: { number: number; record: QueueRecord }[];
   /** The numbers of queues that are gone, and whose messages are not. */
@@ -97,7 +98,6 @@ class LmdbStore implements Store {
       clock: options.environment.clock,
       hasMore: () => this.#leftovers.length > 0,
       fill: (batch) => this.#sweep(batch),
-      mayWrite: (batch) => this.#space.mayWrite(batch),
       write: (batch) => this.#write(batch),
       written: (batch) => this.#written(batch),
       failed: (error) => {
@@ -105,13 +105,13 @@ class LmdbStore implements Store {
         this.#fail(error);
       },
     });
+    this.#ballast = new Ballast(folder, options.ballastBytes ?? 16 * MEGABYTE);
     this.#space = new Space(folder, options.reserveBytes ?? 64 * MEGABYTE, {
       clock: options.environment.clock,
       freeBytes: () => (options.volumeOf ?? volumeOf)(folder).freeBytes,
       reusableBytes: () => reusableBytes(databases),
       pendingBytes: () => this.#commit.gathered.bytes + (this.#commit.inFlight?.bytes ?? 0),
-      ballast: new Ballast(folder, options.ballastBytes ?? 16 * MEGABYTE),
-      roomier: () => this.#commit.start(),
+      ballast: this.#ballast,
     });
     if (this.#leftovers.length > 0) this.#commit.wake();
   }
@@ -164,11 +164,18 @@ class LmdbStore implements Store {
   }
 
   async #close(): Promise<void> {
-    if (!this.#hasFailed) await Promise.race([this.#commit.flush(), this.failed]);
+    this.#space.end();
+    await Promise.race([this.#commit.flush(), this.failed]);
     this.#commit.end();
-    if (!this.#hasFailed) await leaveFolder(this.instance, this.databases, this.name);
-    await this.#space.close();
-    await this.databases.root.close();
+    try {
+      if (!this.#hasFailed && this.#space.removalsAtOnce(0) > 0)
+        await leaveFolder(this.instance, this.databases, this.name);
+    } catch (error) {
+      this.#fail(toError(error));
+    } finally {
+      await this.#ballast.close();
+      await this.databases.root.close();
+    }
   }
 
   #create(namespace: string): StoredQueue {
@@ -177,10 +184,31 @@ class LmdbStore implements Store {
     return new StoredQueue(this.databases, namespace, this.#newestQueue, 0, this.#memory);
   }
 
+  /** As one transaction where the disk allows it; else the removals follow bit by bit. */
   async #write(batch: Batch): Promise<void> {
-    const isOurs = await writeAs(this.instance, this.databases, () => batch.write(this.databases));
-    if (!isOurs)
-      throw new FolderError(`Another hub has taken the folder "${this.folder}": this one can write no more.`);
+    let removed = await this.#room(batch.bytes);
+    await this.#commitOurs(() => {
+      batch.write(this.databases);
+      batch.remove(0, Math.min(removed, batch.removals));
+    });
+    while (removed < batch.removals) {
+      const from = removed;
+      removed += await this.#room(0);
+      await this.#commitOurs(() => batch.remove(from, Math.min(removed, batch.removals)));
+    }
+  }
+
+  async #room(bytes: number): Promise<number> {
+    for (;;) {
+      const removals = this.#space.removalsAtOnce(bytes);
+      if (removals > 0) return removals;
+      await this.#space.later();
+    }
+  }
+
+  async #commitOurs(write: () => void): Promise<void> {
+    if (await writeAs(this.instance, this.databases, write)) return;
+    throw new FolderError(`Another hub has taken the folder "${this.folder}": this one can write no more.`);
   }
 
   #written(batch: Batch): void {

@@ -28,6 +28,8 @@ export class StoredQueue {
   readonly entryShelf: Shelf;
   readonly letterShelf: Shelf;
   nextLetter = 1;
+  /** The last batch that has added messages. */
+  grownBy = 0;
   isWritten = false;
   isGone = false;
   #bytes = 0;
