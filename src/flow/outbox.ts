@@ -9,6 +9,7 @@ import {
 } from '../model/errors.js';
 import type { Envelope } from '../model/message.js';
 import { OpenNumbersTracker } from '../model/open-numbers.js';
+import { brokerError } from '../model/secrets.js';
 import { Answers } from './answers.js';
 import { Deadlines } from './deadlines.js';
 import { Line } from './line.js';
@@ -188,7 +189,7 @@ export class Outbox {
     if (message.state !== 'sent' || message.over !== over) return;
     if (error instanceof SessionLostError) return this.#takeBack(message);
     this.#settle(message);
-    message.reject(error);
+    message.reject(brokerError(error));
   }
 
   /** Its session is lost: it goes again, ahead of what was never sent. */

@@ -9,6 +9,7 @@ import { Outbox, type Draft } from '../flow/outbox.js';
 import type { Receipt, Terms } from '../flow/outgoing.js';
 import { checkHeaders } from '../model/codec.js';
 import { Payload } from '../model/payload.js';
+import { brokerError } from '../model/secrets.js';
 import { parseTopic, type TopicInput } from '../model/topic.js';
 import { checkKeys, positive, type Limits } from './options.js';
 
@@ -89,7 +90,9 @@ export class Publishing {
   /** The ownership has lapsed, or ended: asking tells. */
   async #publishLapsed(draft: Draft, terms: Terms, fence: Ownership): Promise<Receipt> {
     const what = `The ownership of queue "${fence.queue}" has lapsed; asking for it`;
-    await answer(this.#limits.environment.clock, { what, ...terms }, () => fence.revalidate());
+    await answer(this.#limits.environment.clock, { what, ...terms }, () =>
+      fence.revalidate().catch((thrown: unknown) => Promise.reject(brokerError(thrown))),
+    );
     return this.outbox.publish(draft, terms);
   }
 }
