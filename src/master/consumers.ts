@@ -11,9 +11,11 @@ import { Deferred } from '../flow/deferred.js';
 import type { Handler } from '../flow/handler.js';
 import { Pump } from '../flow/pump.js';
 import { Statuses, type UntilOptions } from '../flow/statuses.js';
-import { QueueDeletedError, SessionLostError, StoppedError, isRetryable, toError } from '../model/errors.js';
+import { QueueDeletedError, SessionLostError, StoppedError } from '../model/errors.js';
+import { brokerError } from '../model/secrets.js';
 import type { MasterContext } from './context.js';
 import type { ConsumerPlan } from './options.js';
+import { refusalOf } from './refusal.js';
 
 /** What `consume` resolves with. */
 export interface ConsumerHandle {
@@ -215,7 +217,7 @@ export class Consumers {
           consumer.tellPump({ type: 'pump.stuck' });
         },
         lost: (reason) => {
-          consumer.error = reason;
+          consumer.error = brokerError(reason);
           if (reason instanceof QueueDeletedError) {
             consumer.pump.abandon(reason);
             consumer.tellPump({ type: 'queue.lost' });
@@ -247,11 +249,9 @@ export class Consumers {
       consumer.error = deletedMeanwhile(consumer.queue);
       return { type: 'queue.lost' };
     } catch (thrown) {
-      if (thrown instanceof SessionLostError || this.#context.link.session !== session)
-        return { type: 'session.lost' };
-      // What may pass is the supervisor's affair: the child crashes, and is started again after a while.
-      if (isRetryable(thrown)) throw thrown;
-      consumer.error = toError(thrown);
+      const refusal = refusalOf(thrown, session, this.#context.link);
+      if (!refusal) return { type: 'session.lost' };
+      consumer.error = refusal;
       return { type: 'failed' };
     }
   }
@@ -280,14 +280,14 @@ export class Consumers {
           if (!stands) return;
           consumer.ownership = undefined;
           // Of a shared queue the owner only keeps the bindings.
-          if (consumer.plan.spec.ownership === 'exclusive') consumer.pump.abandon(reason);
+          if (consumer.plan.spec.ownership === 'exclusive') consumer.pump.abandon(brokerError(reason));
           say({ type: 'claim.fenced' });
         },
         lost: (reason) => {
           if (!stands) return;
           consumer.ownership = undefined;
-          consumer.error = reason;
-          consumer.pump.abandon(reason);
+          consumer.error = brokerError(reason);
+          consumer.pump.abandon(consumer.error);
           say({ type: 'queue.lost' });
         },
         full: (depth) => {
@@ -327,7 +327,7 @@ export class Consumers {
   #claimFailed(consumer: Consumer, session: Session, thrown: unknown, say: Tell): void {
     // A lost session is told by the link.
     if (thrown instanceof SessionLostError || this.#context.link.session !== session) return;
-    consumer.error = toError(thrown);
+    consumer.error = brokerError(thrown);
     say({ type: 'claim.failed' });
   }
 
@@ -354,7 +354,7 @@ export class Consumers {
       if (stands() && ownership)
         this.#tellOwner(consumer, 'active', this.#context.clock.now() - consumer.grantedAt);
     } catch (thrown) {
-      consumer.error = toError(thrown);
+      consumer.error = brokerError(thrown);
       // A lost session is told by the link, a little later: it is no failure of the consumer.
       if (thrown instanceof SessionLostError) return;
       if (this.#context.link.session === session) this.#pumpFailed(consumer);

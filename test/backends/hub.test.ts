@@ -412,9 +412,13 @@ class World {
     const claim = queue && master.claims.findLast((each) => each.queue === queue && each.ownership);
     const isExclusive = queue?.spec.ownership === 'exclusive';
     const options = { prefetch, ownership: isExclusive ? claim?.ownership : undefined };
-    const error = !queue ? QueueNotFoundError : isExclusive && !this.#owns(claim) ? FencedError : undefined;
-    // One consumer for each ownership: two of them have no order to keep.
-    if (!error && isExclusive && queue.consumers.length > 0) return;
+    const error = !queue
+      ? QueueNotFoundError
+      : isExclusive && !this.#owns(claim)
+        ? FencedError
+        : isExclusive && queue.consumers.length > 0
+          ? QueueInUseError
+          : undefined;
     if (error || !queue)
       return void this.#settles(master.session.consume(name, options, new ConsumerRecord()), error);
     const consumer: ConsumerModel = {

@@ -21,7 +21,8 @@ export interface HubOptions {
 
 /**
  * Serves the masters of one folder until nobody needs it, it is told to end, or its store fails. Rejects with what kept
- * it from starting, or with why its store failed. What is confirmed is in the folder by then.
+ * it from starting, or with why its store failed. What is confirmed is in the folder by then, and unless it failed nothing
+ * of it is outside.
  */
 export async function runHub(folder: string, options: HubOptions): Promise<void> {
   const { environment } = options;
@@ -51,7 +52,11 @@ export async function runHub(folder: string, options: HubOptions): Promise<void>
     const failure = await Promise.race([store.failed, superseded, leaving.resolved]);
     leaving.forget();
     // Nobody shall find the socket any more, but another hub may have put its own there.
-    if ((await inodeOf(places.socket)) === ino) await unlink(places.socket).catch(() => {});
+    if ((await inodeOf(places.socket)) === ino) {
+      // Before the socket, since the next hub begins to write it when it finds none.
+      if (!failure) await unlink(places.log).catch(() => {});
+      await unlink(places.socket).catch(() => {});
+    }
     await server.close(new SessionLostError('The hub is ending.'));
     await record.forget();
     if (failure) throw failure;
