@@ -74,7 +74,9 @@ export class LabMaster {
     const master = new LabMaster(name, child);
     await new Promise<void>((resolve, reject) => {
       child.once('message', () => resolve());
-      child.once('exit', () => reject(new Error(`The program of master ${name} did not start.`)));
+      child.once('exit', (code, signal) =>
+        reject(new Error(`The program of master ${name} did not start (${signal ?? code}).`)),
+      );
     });
     return master;
   }
