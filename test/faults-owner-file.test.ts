@@ -103,4 +103,22 @@ describe('file: an owner', () => {
     await lab.settled();
     expect(await lab.verdict()).toMatchObject(clean);
   });
+
+  it('that a message kills is followed by others until the message is a dead letter', async () => {
+    const names = ['a', 'b', 'c', 'd', 'e'];
+    const [third, ...owners] = await lab.masters('third', ...names);
+    const deadly = { queue: QUEUE, bindings: ['t.#'], deadlySequence: 3, attemptsMax: 2 };
+    for (const owner of owners) await owner.call('consume', deadly);
+    await third!.call('publish', { ...publish, queues: [], count: 6 });
+    const letters = () => lab.of('said').filter(({ event }) => event === 'dead-letter');
+    await eventually('it is a dead letter', () => letters().length === 1);
+    await eventually('what came behind it is handled', () =>
+      lab.of('begun').some(({ sequence }) => sequence === 6),
+    );
+    const attempts = lab.of('begun').filter(({ sequence }) => sequence === 3);
+    // The first call is not noted for sure, every later one is.
+    expect(attempts.length).toBeLessThanOrEqual(3);
+    expect(owners.filter(({ isAlive }) => isAlive).length).toBeGreaterThanOrEqual(2);
+    expect(await lab.verdict()).toMatchObject(clean);
+  });
 });

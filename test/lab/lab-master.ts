@@ -92,11 +92,7 @@ export class LabMaster {
     if (this.#hasEnded) return Promise.reject(new Error(`Master ${this.name} has ended.`));
     const number = ++this.#numbers;
     const answer = new Promise<Answer<Name>>((resolve, reject) =>
-<<<<<<< HEAD
       this.#waiters.set(number, { resolve: resolve as (value: unknown) => void, reject }),
-=======
-      this.#waiters.set(number, { resolve: resolve, reject }),
->>>>>>> main
     );
     // Nobody may be waiting when it is killed.
     answer.catch(() => {});

@@ -41,6 +41,9 @@ export interface ConsumePlan {
   readonly effects?: string;
   /** What a call does when its signal aborts: nothing, end as if its time had come, or throw. */
   readonly whenAborted?: 'ignore' | 'end' | 'throw';
+  readonly attemptsMax?: number;
+  /** The message of that number kills the process that handles it. */
+  readonly deadlySequence?: number;
   /** Leaves out what only some tests look at. */
   readonly terse?: boolean;
 }
@@ -72,12 +75,13 @@ const commands = {
   },
 
   async consume(plan: ConsumePlan): Promise<ConsumerStatus> {
-    const { queue, bindings, ownership = 'exclusive', prefetch, concurrency } = plan;
+    const { queue, bindings, ownership = 'exclusive', prefetch, concurrency, attemptsMax } = plan;
     const options = {
       bindings,
       ownership,
       ...(prefetch && { prefetch }),
       ...(concurrency && { concurrency }),
+      ...(attemptsMax && { retry: { attemptsMax } }),
     };
     const handle = await master.consume(queue, options, handlerOf(plan));
     consumers.set(queue, handle);
@@ -151,7 +155,7 @@ const commands = {
 export type Commands = typeof commands;
 
 function handlerOf(plan: ConsumePlan): (message: Message, delivery: DeliveryContext) => unknown {
-  const { queue, handlerMs = 0, effects, whenAborted = 'ignore', terse = false } = plan;
+  const { queue, handlerMs = 0, effects, whenAborted = 'ignore', terse = false, deadlySequence } = plan;
   const testify = (
     type: 'begun' | 'handled',
     { id, topic, data }: Message,
@@ -161,6 +165,7 @@ function handlerOf(plan: ConsumePlan): (message: Message, delivery: DeliveryCont
     const common = { queue, id, master: master.name, epoch, attempt, redelivered };
     if (type === 'handled') evidence.write({ type, ...common, resent: false });
     else evidence.write({ type, ...common, topic, sequence: (data as LabData).sequence });
+    if ((data as LabData).sequence === deadlySequence) process.kill(process.pid, 'SIGKILL');
   };
   if (handlerMs === 0 && effects === undefined)
     return (message, delivery) => {

@@ -95,7 +95,7 @@ export class Publisher {
         this.#ended();
       },
       (thrown: unknown) => {
-        const { code = 'unknown' } = thrown as { code?: string };
+        const code = (thrown as { code?: string }).code ?? 'unknown';
         this.#failed[code] = (this.#failed[code] ?? 0) + 1;
         this.#ended();
       },
