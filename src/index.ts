@@ -6,7 +6,7 @@ export type {
   StopOptions,
   SubscribeOptions,
 } from './master/options.js';
-export type { ConsumerHandle } from './master/consumers.js';
+export type { ConsumerHandle } from './master/consumer.js';
 export type { SubscriptionHandle } from './master/subscribers.js';
 export type { CallOptions, DeleteQueueOptions, LettersOptions } from './master/queues.js';
 export type { DeadLetter } from './master/letters.js';

@@ -13,7 +13,8 @@ import { MessageStream } from './flow/message-stream.js';
 import { Turns } from './flow/turns.js';
 import { findBackend } from './master/broker.js';
 import { Connection } from './master/connection.js';
-import { Consumers, type ConsumerHandle } from './master/consumers.js';
+import type { ConsumerHandle } from './master/consumer.js';
+import { Consumers } from './master/consumers.js';
 import type { MasterContext } from './master/context.js';
 import type { MasterEvents } from './master/events.js';
 import {
