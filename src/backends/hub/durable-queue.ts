@@ -268,9 +268,9 @@ export class DurableQueue implements Worker {
     this.#watchExpiry();
   }
 
-  /** The owner's binding set is in place: standbys may rely on it. */
-  bound(): void {
-    this.#ports.journal.putQueue(this);
+  /** The owner's binding set is in place: standbys may rely on it. A set that was there before is written already. */
+  bound({ isChanged }: { readonly isChanged: boolean }): void {
+    if (isChanged) this.#ports.journal.putQueue(this);
     if (this.#ownerHasBound || !this.owner) return;
     this.#ownerHasBound = true;
     const holder = this.#holder(this.owner);
