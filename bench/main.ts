@@ -14,7 +14,12 @@ const benches: Record<string, () => Promise<{ run(): Promise<Result[]> }>> = {
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   // Of one benchmark: it reads them itself.
-  options: { json: { type: 'boolean' }, kills: { type: 'string' }, seed: { type: 'string' } },
+  options: {
+    json: { type: 'boolean' },
+    kills: { type: 'string' },
+    rate: { type: 'string' },
+    seed: { type: 'string' },
+  },
 });
 const name = positionals[0] ?? '';
 const load = Object.hasOwn(benches, name) ? benches[name] : undefined;

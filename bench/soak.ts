@@ -19,17 +19,17 @@ const PAUSE_MS = { min: 100, max: 900 };
 
 /**
  * Masters and hub are killed at random under load, again and again. One publisher lives through it all, a second one is
- * killed like the consumers. `--kills N` for fewer, `--seed N` to see the same again.
+ * killed like the consumers. `--kills N` for fewer, `--rate N` for another load, `--seed N` to choose the same again.
  */
 export async function run(): Promise<Result[]> {
   const { values } = parseArgs({
     strict: false,
-    options: { kills: { type: 'string' }, seed: { type: 'string' } },
+    options: { kills: { type: 'string' }, rate: { type: 'string' }, seed: { type: 'string' } },
   });
   const kills = Number(values['kills'] ?? KILLS);
   const seed = Number(values['seed'] ?? Date.now() % 1_000_000);
   console.log(`  seed ${seed}`);
-  const soak = new Soak(createRandom(seed));
+  const soak = new Soak(createRandom(seed), Number(values['rate'] ?? PER_SECOND));
   try {
     return await soak.run(kills);
   } finally {
@@ -51,7 +51,11 @@ class Soak {
   #names = 0;
   #hubKills = 0;
 
-  constructor(random: (below: number) => number) {
+  constructor(
+    random: (below: number) => number,
+    /** Messages a second, of both publishers together. */
+    readonly rate: number,
+  ) {
     this.#random = random;
   }
 
@@ -103,7 +107,7 @@ class Soak {
   async #round(kills: number): Promise<void> {
     const round = this.#verdicts.length;
     this.lab.ledger = new Ledger();
-    const half = PER_SECOND / 2;
+    const half = this.rate / 2;
     const queues = [EXCLUSIVE, SHARED];
     const steady = `steady-${round}`;
     await this.#steady.call('start', {
@@ -147,7 +151,7 @@ class Soak {
     const { name } = this.#doomed;
     const queues = [EXCLUSIVE, SHARED];
     await this.#doomed.call('start', {
-      ...{ topic: 't.a', producer: name, queues, perSecond: PER_SECOND / 2, inFlight: 1_000 },
+      ...{ topic: 't.a', producer: name, queues, perSecond: this.rate / 2, inFlight: 1_000 },
     });
   }
 
