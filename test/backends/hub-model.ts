@@ -19,6 +19,8 @@ export class QueueModel {
   readonly line: ClaimModel[] = [];
   readonly consumers: ConsumerModel[] = [];
   bindings = new Set<string>();
+  /** What had been written when they last changed. */
+  bindingsWrittenAt = 0;
   owner: ClaimModel | undefined;
   epoch = 0;
   checkpoint = 'undefined';

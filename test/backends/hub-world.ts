@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import type { Delivery, Ownership, QueueSpec } from '../../src/backend.js';
 import type { DurableQueue } from '../../src/backends/hub/durable-queue.js';
@@ -294,8 +295,11 @@ export class World {
     if (!claim?.ownership) return;
     const { queue } = claim;
     if (!this.#owns(claim)) return void this.#settles(claim.ownership.bind(patterns), FencedError);
+    // A set that is there already is not written again.
+    if (!isDeepStrictEqual(queue.bindings, new Set(patterns)))
+      queue.bindingsWrittenAt = this.disk.written + 1;
     queue.bindings = new Set(patterns);
-    claim.boundAt = Math.min(claim.boundAt, this.disk.written + 1);
+    claim.boundAt = Math.min(claim.boundAt, queue.bindingsWrittenAt);
     this.#settles(claim.ownership.bind(patterns));
   }
 
