@@ -15,7 +15,10 @@ import type { Environment } from './model/clock.js';
 export interface Backend {
   /** For people: never holds a password. */
   readonly name: string;
-  /** One attempt. Rejects with an error whose `retryable` says whether another attempt may succeed. */
+  /**
+   * One attempt. Rejects with an error whose `retryable` says whether another attempt may succeed. An earlier session of the
+   * same master and incarnation ends, as if its connection had broken.
+   */
   connect(options: ConnectOptions): Promise<Session>;
 }
 
@@ -81,10 +84,15 @@ export interface Session {
 
   /**
    * Deliveries in the order of the queue, at most `prefetch` of them unsettled. An exclusive queue takes the ownership
-   * that `claim` granted, a shared one none. Returned and given back messages come first, in order.
+   * that `claim` granted, a shared one none. Returned and given back messages come first, in order. Rejects with a
+   * QueueNotFoundError; with a FencedError if the ownership is not the one of now; with a QueueInUseError if it has a consumer
+   * already: two would have no order between them.
    */
   consume(queue: string, options: ConsumeOptions, sink: ConsumerSink): Promise<Consumer>;
 
+  /*
+   * Of a queue that does not exist: QueueNotFoundError, of an iteration at its first step.
+   */
   /** The dead letters of a queue, oldest first. Ends with those that were there at the start. */
   deadLetters(queue: string): AsyncIterable<DeadLetter>;
   /**
@@ -94,7 +102,11 @@ export interface Session {
   redrive(queue: string, ids: readonly string[] | undefined): Promise<number>;
   dropDeadLetters(queue: string, ids: readonly string[] | undefined): Promise<number>;
 
-  /** Everything transient is gone when it resolves; what was delivered and not settled is back in its queue. */
+  /**
+   * Ends consumers and claims that are still open, consumers first. When it resolves, everything transient is gone, and what
+   * was delivered and not settled is back in its queue, in order. It is no clean hand-over: a successor flags at least what a
+   * handler had begun.
+   */
   close(): Promise<void>;
 }
 
@@ -119,6 +131,7 @@ export interface TransientSink {
   missed(count: number | undefined): void;
 }
 
+/** Patterns are given in their normal form. */
 export interface TransientQueue {
   /** Resolves once every message published from now on, by any master, is received. Bound twice is bound once. */
   bind(pattern: string): Promise<void>;
@@ -131,9 +144,14 @@ export interface TransientQueue {
 export interface QueueSpec {
   readonly name: string;
   readonly ownership: 'exclusive' | 'shared';
+  /**
+   * How many messages may wait; what is delivered and not settled does not count. `reject-publish` refuses the next one,
+   * `drop-oldest` drops the oldest that waits. What is given back is not refused, and may take the queue past its limit; a
+   * broker may then drop the oldest at once.
+   */
   readonly limit:
     { readonly messages: number; readonly onFull: 'reject-publish' | 'drop-oldest' } | undefined;
-  /** Deleted after so long without any consumer, standbys included. */
+  /** Deleted after so long without any consumer, standbys included. A whole number from 1. */
   readonly expiresMs: number | undefined;
   readonly queueType: 'quorum' | 'classic' | undefined;
 }
@@ -164,6 +182,12 @@ export interface ClaimSink {
   fenced(reason: Error): void;
   /** The queue is gone, and the claim with it. Its consumer ends without a word. */
   lost(reason: Error): void;
+  /**
+   * To the owner: `waiting` messages wait, as many as the `limit` of the queue allows or more. Once after `granted` if it is so
+   * then, and then each time it becomes so after at most half as many waited. Now and then a look is enough: a broker need
+   * not tell of what lasted for less than a few seconds.
+   */
+  full(waiting: number): void;
 }
 
 /** Who owns a queue. */
@@ -198,7 +222,7 @@ export interface Ownership {
   /** Asks at once. Resolves when valid again under the same epoch; rejects with a FencedError when it has ended. */
   revalidate(): Promise<void>;
   /**
-   * Makes the queue's bindings these: new ones are added before old ones are removed. What the queue holds stays in it,
+   * Makes the queue's bindings these, given in their normal form: new ones are added before old ones are removed. What the queue holds stays in it,
    * also under a pattern that is removed; a new pattern brings nothing that was published before the call.
    */
   bind(patterns: readonly string[]): Promise<void>;
@@ -247,8 +271,9 @@ export interface Delivery {
   readonly redrives: number;
   /**
    * Notes that a handler call begins, the `attempt`th over all masters; called before each. If it returns a promise, the
-   * call waits for it: the note must survive a crash of this process. While the broker takes no publishes it returns
-   * undefined: the attempt is then a lower bound.
+   * call waits for it: the note must survive a crash of this process. Undefined: it is noted by the end of this turn, or,
+   * while the broker takes no publishes, not at all; the attempt is then a lower bound. A message that is `redelivered` is
+   * always waited for where notes are kept, since it may be the one that kills its process.
    */
   begin(attempt: number): Promise<void> | undefined;
   /** The call that has begun was cut off by a proper stop: it does not count as an attempt. Kept with the release. */

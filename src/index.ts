@@ -1,7 +1,15 @@
 export { createMaster, Master, type PatternInput } from './master.js';
-export type { ConsumeOptions, MasterOptions, RetryOptions, SubscribeOptions } from './master/options.js';
-export type { ConsumerHandle } from './master/consumers.js';
+export type {
+  ConsumeOptions,
+  MasterOptions,
+  RetryOptions,
+  StopOptions,
+  SubscribeOptions,
+} from './master/options.js';
+export type { ConsumerHandle } from './master/consumer.js';
 export type { SubscriptionHandle } from './master/subscribers.js';
+export type { CallOptions, DeleteQueueOptions, LettersOptions } from './master/queues.js';
+export type { DeadLetter } from './master/letters.js';
 export type { MasterEvents } from './master/events.js';
 export type { WaitForOptions } from './master/wait-for.js';
 export type {
@@ -12,7 +20,7 @@ export type {
   PublishOptions,
   Settlement,
 } from './flow/handler.js';
-export type { Receipt } from './flow/outbox.js';
+export type { Receipt } from './flow/outgoing.js';
 export type { Message } from './model/message.js';
 export { topicMatches, type TopicInput } from './model/topic.js';
 export { TopicIndex } from './model/topic-index.js';

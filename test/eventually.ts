@@ -1,7 +1,11 @@
 /** Waits for a condition, not for time; says what did not happen. */
-export async function eventually(what: string, condition: () => boolean, timeoutMs = 10_000): Promise<void> {
+export async function eventually(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  timeoutMs = 10_000,
+): Promise<void> {
   const until = Date.now() + timeoutMs;
-  while (!condition()) {
+  while (!(await condition())) {
     if (Date.now() > until) throw new Error(`This did not happen within ${timeoutMs} ms: ${what}.`);
     await new Promise((resolve) => setTimeout(resolve, 1));
   }

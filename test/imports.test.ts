@@ -25,11 +25,12 @@ const layers: { at: RegExp; mayImport: RegExp[] }[] = [
   { at: /^src\/backend\.ts$/, mayImport: [/^src\/model\//] },
   { at: /^src\/backends\/hub\//, mayImport: [/^src\/model\//, /^src\/backend\.js$/] },
   {
-    at: /^src\/backends\/memory\//,
+    at: /^src\/backends\/(memory|file)\//,
     mayImport: [/^src\/model\//, /^src\/backend\.js$/, /^src\/backends\/hub\//],
   },
   { at: /^src\/flow\//, mayImport: [/^src\/model\//, /^src\/backend\.js$/] },
   { at: /^actors\//, mayImport: [/^src\/model\//, /^src\/backend\.js$/] },
+  { at: /^src\/cli\.ts$/, mayImport: [/^src\/(model|backends)\//] },
   { at: /^src\/testing\//, mayImport: [/^src\//] },
   { at: /^src\/(master|index)(\.ts$|\/)/, mayImport: [/^src\//, /^actors\//] },
 ];

@@ -3,15 +3,42 @@ import { memoryBackend, sharedMemoryBackend } from '../backends/memory/index.js'
 import { BrokerUrlError } from '../model/errors.js';
 import { checkName } from '../model/names.js';
 
+/** Options of a master that only some backends know. */
+export interface BrokerOptions {
+  readonly ifHubFrozen: 'report' | 'restart';
+}
+
 /** Finds the backend that a `broker` option names. The text of its errors never shows a password. */
-export function findBackend(broker: string | Backend): Backend {
+export function findBackend(broker: string | Backend, options: BrokerOptions): Backend {
   if (typeof broker === 'object' && broker !== null && typeof broker.connect === 'function') return broker;
   if (typeof broker === 'string') {
     if (broker === 'memory:') return memoryBackend();
     if (broker.startsWith('memory:')) return sharedMemoryBackend(checkName('namespace', broker.slice(7)));
+    if (broker.startsWith('file:')) return fileBackendAt(broker, options);
   }
   const scheme = typeof broker === 'string' ? /^[a-z][a-z0-9+.-]*:/i.exec(broker)?.[0] : undefined;
   throw new BrokerUrlError(
-    `${scheme ? `"${scheme}"` : 'That'} names no broker. Use "memory:", "memory:NAME" or a Backend.`,
+    `${scheme ? `"${scheme}"` : 'That'} names no broker. Use "memory:", "memory:NAME", "file:./folder" or a Backend.`,
   );
+}
+
+function fileBackendAt(broker: string, options: BrokerOptions): Backend {
+  const folder = broker.slice('file:'.length).replace(/^\/\/(?=\/)/, '');
+  if (folder === '' || folder.startsWith('//') || folder.includes('\0'))
+    throw new BrokerUrlError(
+      `${JSON.stringify(broker)} names no folder. Write "file:./folder", or "file:/a/whole/path".`,
+    );
+  return loadedLater(broker, async () => {
+    const { fileBackend } = await import('../backends/file/index.js');
+    return fileBackend(folder, options);
+  });
+}
+
+/** A program on one backend never loads another's client. */
+function loadedLater(name: string, load: () => Promise<Backend>): Backend {
+  let loading: Promise<Backend> | undefined;
+  return {
+    name,
+    connect: async (options) => (await (loading ??= load())).connect(options),
+  };
 }

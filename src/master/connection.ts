@@ -1,11 +1,12 @@
 import { sessionMachine, type SessionEvent, type SessionState, type Trouble } from '../../actors/session.js';
 import { fillPromise, fillResource } from '../../actors/slots.js';
-import type { Backend, Session } from '../backend.js';
-import { withDeadline } from '../flow/deadline.js';
+import type { Backend } from '../backend.js';
+import type { Drains } from '../flow/drains.js';
 import type { Events } from '../flow/events.js';
 import type { Link } from '../flow/link.js';
 import { delayMs } from '../model/backoff.js';
-import { ConnectError, StoppedError, isRetryable, toError } from '../model/errors.js';
+import { ConnectError, StoppedError, isRetryable } from '../model/errors.js';
+import { brokerError, withoutSecrets } from '../model/secrets.js';
 import type { MasterEvents } from './events.js';
 import type { Limits } from './options.js';
 
@@ -17,6 +18,7 @@ export class Connection {
   readonly #backend: Backend;
   readonly #limits: Limits;
   readonly #link: Link;
+  readonly #drains: Drains;
   readonly #events: Events<MasterEvents>;
   readonly #incarnation: string;
   #trouble: Error | undefined;
@@ -26,12 +28,14 @@ export class Connection {
     backend: Backend;
     limits: Limits;
     link: Link;
+    drains: Drains;
     events: Events<MasterEvents>;
     incarnation: string;
   }) {
     this.#backend = ports.backend;
     this.#limits = ports.limits;
     this.#link = ports.link;
+    this.#drains = ports.drains;
     this.#events = ports.events;
     this.#incarnation = ports.incarnation;
     this.machine = sessionMachine.provide({
@@ -62,7 +66,9 @@ export class Connection {
     const timer = environment.clock.setTimeout(
       () =>
         attemptEnds.abort(
-          new ConnectError(`${this.#backend.name} gave no answer within ${connectTimeoutMs} ms.`),
+          new ConnectError(
+            `${withoutSecrets(this.#backend.name)} gave no answer within ${connectTimeoutMs} ms.`,
+          ),
         ),
       connectTimeoutMs,
     );
@@ -75,16 +81,16 @@ export class Connection {
         environment,
         signal: attemptEnds.signal,
         sink: {
-          blocked: (reason) => this.#tell({ type: 'session.blocked', reason }),
+          blocked: (reason) => this.#tell({ type: 'session.blocked', reason: withoutSecrets(reason) }),
           unblocked: () => this.#tell({ type: 'session.unblocked' }),
-          warning: (code, text) => this.#events.emit('warning', { code, text }),
+          warning: (code, text) => this.#events.emit('warning', { code, text: withoutSecrets(text) }),
         },
       });
       if (signal.aborted) await session.close();
       else this.#link.up(session);
       return undefined;
     } catch (thrown) {
-      return this.#troubleOf(toError(thrown), attempt);
+      return this.#troubleOf(brokerError(thrown), attempt);
     } finally {
       environment.clock.clearTimeout(timer);
       signal.removeEventListener('abort', abort);
@@ -96,7 +102,7 @@ export class Connection {
     this.#tell = tell;
     let watching = true;
     void session.closed.then((reason) => {
-      const error = reason ?? new StoppedError('The session was closed.');
+      const error = reason ? brokerError(reason) : new StoppedError('The session was closed.');
       this.#link.down(error);
       if (watching) tell({ type: 'session.lost', ...this.#troubleOf(error, 1) });
     });
@@ -108,16 +114,8 @@ export class Connection {
 
   async #close(): Promise<void> {
     const { session } = this.#link;
-    if (session) await this.#closeInTime(session);
+    if (session) await this.#drains.run(() => session.close());
     this.#link.down(new StoppedError('The master has stopped.'));
-  }
-
-  /** A broker that does not answer holds nobody up. */
-  async #closeInTime(session: Session): Promise<void> {
-    const { environment, drainTimeoutMs } = this.#limits;
-    await withDeadline(environment.clock, drainTimeoutMs, (deadline) =>
-      Promise.race([session.close(), deadline]),
-    );
   }
 
   #troubleOf(error: Error, attempt: number): Trouble {

@@ -21,7 +21,7 @@ export interface RetryOptions {
 export interface MasterOptions {
   /** Unique among the living masters of the namespace. */
   readonly name: string;
-  /** `memory:` (a private hub), `memory:NAME` (shared in this process), or a Backend. */
+  /** `memory:` (a private hub), `memory:NAME` (shared in this process), `file:./folder`, or a Backend. */
   readonly broker: string | Backend;
   /** Masters of different namespaces see nothing of each other. Default `signalbox`. */
   readonly namespace?: string;
@@ -36,8 +36,15 @@ export interface MasterOptions {
   readonly ownerTimeoutMs?: number;
   /** After so long without a word of a producer its re-sent copies are no longer recognised, only flagged. */
   readonly producerMemoryMs?: number;
+  /** Of `file:`: say that the hub gives no answer, or kill it, so that another is started. */
+  readonly ifHubFrozen?: 'report' | 'restart';
   /** Time, chance and names: for tests. */
   readonly environment?: Environment;
+}
+
+export interface StopOptions {
+  /** For all that this stop drains, instead of the master's own. */
+  readonly drainTimeoutMs?: number;
 }
 
 export interface SubscribeOptions {
@@ -61,6 +68,8 @@ export interface ConsumeOptions {
   readonly limit?: { readonly messages: number; readonly onFull: 'reject-publish' | 'drop-oldest' };
   /** The queue is deleted after so long without any consumer, standbys included. */
   readonly expiresMs?: number;
+  /** Stops the consumer: it drains and hands over. Before it is declared, `consume` rejects with the reason. */
+  readonly signal?: AbortSignal;
   readonly ifDeleted?: 'lost' | 'recreate';
   readonly queueType?: 'quorum' | 'classic';
 }
@@ -77,6 +86,7 @@ export interface Limits {
   readonly drainTimeoutMs: number;
   readonly ownerTimeoutMs: number;
   readonly producerMemoryMs: number;
+  readonly ifHubFrozen: 'report' | 'restart';
 }
 
 export function checkMasterOptions(options: MasterOptions): Limits {
@@ -92,6 +102,7 @@ export function checkMasterOptions(options: MasterOptions): Limits {
     drainTimeoutMs: positive('drainTimeoutMs', options.drainTimeoutMs ?? 10_000),
     ownerTimeoutMs: positive('ownerTimeoutMs', options.ownerTimeoutMs ?? 3_000),
     producerMemoryMs: positive('producerMemoryMs', options.producerMemoryMs ?? 86_400_000),
+    ifHubFrozen: oneOf('ifHubFrozen', options.ifHubFrozen ?? 'report', ['report', 'restart']),
   };
 }
 
@@ -109,6 +120,7 @@ export interface ConsumerPlan {
   readonly bindings: readonly string[];
   readonly settings: PumpSettings;
   readonly ifDeleted: 'lost' | 'recreate';
+  readonly signal: AbortSignal | undefined;
 }
 
 export function checkConsumeOptions(queue: string, options: ConsumeOptions, limits: Limits): ConsumerPlan {
@@ -138,6 +150,7 @@ export function checkConsumeOptions(queue: string, options: ConsumeOptions, limi
           : oneOf('queueType', options.queueType, ['quorum', 'classic'] as const),
     },
     bindings,
+    signal: options.signal,
     ifDeleted: oneOf('ifDeleted', options.ifDeleted ?? 'lost', ['lost', 'recreate']),
     settings: {
       queue: name,
@@ -162,7 +175,14 @@ export function checkConsumeOptions(queue: string, options: ConsumeOptions, limi
 
 const MASTER_OPTIONS = [
   ...['name', 'broker', 'namespace', 'inspect', 'publishTimeoutMs', 'publishWindow', 'maxMessageBytes'],
-  ...['connectTimeoutMs', 'drainTimeoutMs', 'ownerTimeoutMs', 'producerMemoryMs', 'environment'],
+  ...[
+    'connectTimeoutMs',
+    'drainTimeoutMs',
+    'ownerTimeoutMs',
+    'producerMemoryMs',
+    'ifHubFrozen',
+    'environment',
+  ],
 ];
 const CONSUME_OPTIONS = [
   ...[
@@ -175,7 +195,7 @@ const CONSUME_OPTIONS = [
     'retry',
     'handlerTimeoutMs',
   ],
-  ...['limit', 'expiresMs', 'ifDeleted', 'queueType'],
+  ...['limit', 'expiresMs', 'ifDeleted', 'queueType', 'signal'],
 ];
 
 /** An option that does not exist is a mistake, not a wish to be passed over. */

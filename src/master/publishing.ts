@@ -1,34 +1,41 @@
 import { outboxMachine, type OutboxEvent } from '../../actors/outbox.js';
 import { fillPromise, fillResource } from '../../actors/slots.js';
 import type { Ownership } from '../backend.js';
-import { withDeadline } from '../flow/deadline.js';
+import { answer } from '../flow/answer.js';
+import type { Drains } from '../flow/drains.js';
 import type { Publish, PublishOptions } from '../flow/handler.js';
 import type { Link } from '../flow/link.js';
-import { Outbox, type Receipt } from '../flow/outbox.js';
+import { Outbox, type Draft } from '../flow/outbox.js';
+import type { Receipt, Terms } from '../flow/outgoing.js';
 import { checkHeaders } from '../model/codec.js';
 import { Payload } from '../model/payload.js';
+import { brokerError } from '../model/secrets.js';
 import { parseTopic, type TopicInput } from '../model/topic.js';
 import { checkKeys, positive, type Limits } from './options.js';
 
-const NO_OPTIONS: PublishOptions = Object.freeze({});
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
 /** So many times the window may wait behind it. */
 const WINDOWS_WAITING = 100;
+
+/** What the options of a publish say, checked. */
+interface Given {
+  readonly terms: Terms;
+  readonly headers: Readonly<Record<string, string>>;
+}
 
 /** From what the user gives to a checked message in the outbox; and the slots of the outbox actor. */
 export class Publishing {
   readonly machine;
   readonly outbox: Outbox;
   readonly #limits: Limits;
-  readonly #source: string;
 
-  constructor(ports: { limits: Limits; link: Link; incarnation: string }) {
-    const { limits, link, incarnation } = ports;
+  constructor(ports: { limits: Limits; link: Link; drains: Drains; incarnation: string }) {
+    const { limits, link, drains, incarnation } = ports;
     this.#limits = limits;
-    this.#source = `signalbox:${limits.namespace}/${limits.name}`;
     this.outbox = new Outbox({
       clock: limits.environment.clock,
       incarnation,
+      source: `signalbox:${limits.namespace}/${limits.name}`,
       window: limits.publishWindow,
       waitingMax: limits.publishWindow * WINDOWS_WAITING,
     });
@@ -39,9 +46,7 @@ export class Publishing {
           return () => this.outbox.hold();
         }),
         drain: fillPromise<void, Record<string, never>>(() =>
-          withDeadline(limits.environment.clock, limits.drainTimeoutMs, (deadline) =>
-            this.outbox.drain(deadline),
-          ),
+          drains.run((deadline) => this.outbox.drain(deadline)),
         ),
       },
     });
@@ -49,35 +54,45 @@ export class Publishing {
 
   /** Rejects, and sends nothing, if the topic, the data or an option is wrong. */
   publisher(fence: Ownership | undefined): Publish {
+    const usual: Given = {
+      terms: { timeoutMs: this.#limits.publishTimeoutMs, fence, signal: undefined },
+      headers: NO_HEADERS,
+    };
     return (topic, data, options) => {
       try {
-        return this.#publish(topic, data, options, fence);
+        return this.#publish(topic, data, options === undefined ? usual : this.#check(options, fence));
       } catch (error) {
         return Promise.reject(error);
       }
     };
   }
 
-  #publish(
-    topic: TopicInput,
-    data: unknown,
-    options: PublishOptions = NO_OPTIONS,
-    fence: Ownership | undefined,
-  ): Promise<Receipt> {
-    const { maxMessageBytes, publishTimeoutMs, environment } = this.#limits;
-    if (options !== NO_OPTIONS) checkKeys('publish', options, ['headers', 'timeoutMs', 'signal']);
-    const { headers, timeoutMs, signal } = options;
+  #check(options: PublishOptions, fence: Ownership | undefined): Given {
+    checkKeys('publish', options, ['headers', 'timeoutMs', 'signal']);
+    const { headers, timeoutMs = this.#limits.publishTimeoutMs, signal } = options;
+    return {
+      terms: { timeoutMs: positive('timeoutMs', timeoutMs), fence, signal },
+      headers: checkHeaders(headers),
+    };
+  }
+
+  #publish(topic: TopicInput, data: unknown, { terms, headers }: Given): Promise<Receipt> {
     const draft = {
       topic: parseTopic(topic).topic,
-      time: environment.clock.wall(),
-      source: this.#source,
-      headers: headers === undefined ? NO_HEADERS : checkHeaders(headers),
-      payload: Payload.of(data, { maxBytes: maxMessageBytes }),
+      headers,
+      payload: Payload.of(data, { maxBytes: this.#limits.maxMessageBytes }),
     };
-    return this.outbox.publish(draft, {
-      timeoutMs: timeoutMs === undefined ? publishTimeoutMs : positive('timeoutMs', timeoutMs),
-      fence,
-      signal,
-    });
+    const { fence } = terms;
+    if (fence && !fence.valid()) return this.#publishLapsed(draft, terms, fence);
+    return this.outbox.publish(draft, terms);
+  }
+
+  /** The ownership has lapsed, or ended: asking tells. */
+  async #publishLapsed(draft: Draft, terms: Terms, fence: Ownership): Promise<Receipt> {
+    const what = `The ownership of queue "${fence.queue}" has lapsed; asking for it`;
+    await answer(this.#limits.environment.clock, { what, ...terms }, () =>
+      fence.revalidate().catch((thrown: unknown) => Promise.reject(brokerError(thrown))),
+    );
+    return this.outbox.publish(draft, terms);
   }
 }

@@ -9,12 +9,12 @@ import {
 import type { Bindings } from '../flow/bindings.js';
 import { Deadlines, type Dated } from '../flow/deadlines.js';
 import { Deferred } from '../flow/deferred.js';
-import { withDeadline } from '../flow/deadline.js';
 import type { Handler } from '../flow/handler.js';
 import { Subscription } from '../flow/subscription.js';
-import { DeadlineError, SessionLostError, StoppedError, isRetryable, toError } from '../model/errors.js';
+import { DeadlineError, StoppedError } from '../model/errors.js';
 import type { MailboxOptions } from '../flow/mailbox.js';
 import type { MasterContext } from './context.js';
+import { refusalOf } from './refusal.js';
 
 /** What `subscribe` resolves with. */
 export interface SubscriptionHandle {
@@ -80,7 +80,9 @@ export class Subscribers {
           await context.link.whenUp(signal);
         }),
         declare: fillPromise<Step, SubscriberInput>((input) => this.#declare(this.#get(input))),
-        drain: fillPromise<void, SubscriberInput>((input) => this.#drain(this.#get(input))),
+        drain: fillPromise<void, SubscriberInput>((input) =>
+          context.drains.run((deadline) => this.#letGo(this.#get(input), deadline)),
+        ),
       },
       actions: {
         openPump: ({ self }, { number }) =>
@@ -192,6 +194,9 @@ export class Subscribers {
       closePump: () => {},
       interrupted: false,
       dueAt: 0,
+      deadlines: undefined,
+      earlier: undefined,
+      later: undefined,
       error: undefined,
       stop,
       [Symbol.asyncDispose]: stop,
@@ -222,11 +227,9 @@ export class Subscribers {
       return { type: 'done' };
     } catch (thrown) {
       await this.#unbind(subscriber);
-      if (thrown instanceof SessionLostError || this.#context.link.session !== session)
-        return { type: 'session.lost' };
-      // What may pass is the supervisor's affair: the child crashes, and is started again after a while.
-      if (isRetryable(thrown)) throw thrown;
-      subscriber.error = toError(thrown);
+      const refusal = refusalOf(thrown, session, this.#context.link);
+      if (!refusal) return { type: 'session.lost' };
+      subscriber.error = refusal;
       return { type: 'failed' };
     }
   }
@@ -240,11 +243,6 @@ export class Subscribers {
     if (!subscriber.interrupted) return;
     subscriber.interrupted = false;
     this.#context.events.emit('gap', { subscription: subscriber, reason: 'reconnect', missed: undefined });
-  }
-
-  async #drain(subscriber: Subscriber): Promise<void> {
-    const { clock, limits } = this.#context;
-    await withDeadline(clock, limits.drainTimeoutMs, (deadline) => this.#letGo(subscriber, deadline));
   }
 
   async #letGo(subscriber: Subscriber, deadline: Promise<void>): Promise<void> {

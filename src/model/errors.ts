@@ -193,7 +193,7 @@ export class TimeoutError extends SignalboxError {
   }
 }
 
-/** A wait that passed its deadline: `waitFor`, `until`. */
+/** A wait that passed its deadline: `waitFor`, `until`, a call about queues that had no answer. */
 export class DeadlineError extends SignalboxError {
   readonly code = 'ERR_DEADLINE';
   readonly scope = 'message';
@@ -231,7 +231,10 @@ export class RejectError extends SignalboxError {
   readonly scope = 'message';
 }
 
-/** Thrown by a handler to be called again after `delayMs` instead of the policy's delay. */
+/**
+ * Thrown by a handler to be called again after `delayMs` instead of the policy's delay, which is taken for a delay that
+ * makes no sense (negative, NaN).
+ */
 export class RetryError extends SignalboxError {
   readonly code = 'ERR_RETRY';
   readonly scope = 'message';

@@ -49,7 +49,7 @@ describe('the store', () => {
     const limit = { messages: 7, onFull: 'drop-oldest' } as const;
     const queue = before.declare('q', { ownership: 'exclusive', limit, expiresMs: 1e9 });
     before.hub.reconcile(queue, ['a.*', 'b.#']);
-    queue.claim({ master: 'm', granted() {}, standby() {}, lost() {} });
+    queue.claim({ master: 'm', granted() {}, standby() {}, full() {}, lost() {} });
     queue.save(Uint8Array.of(1, 2, 3));
     queue.save(Uint8Array.of(4, 5));
     const { epoch, id } = queue;

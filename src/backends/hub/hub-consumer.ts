@@ -24,11 +24,14 @@ export class HubConsumer implements Consumer, Taker {
     options: ConsumeOptions,
     readonly sink: ConsumerSink,
     readonly confirmed: () => Promise<void>,
-    /** At the end of its session a sink stays silent. */
-    readonly isLive: () => boolean,
+    readonly session: { readonly isLive: boolean; keepsUp(): boolean },
   ) {
     this.prefetch = options.prefetch;
     this.ownership = options.ownership;
+  }
+
+  get hasCredit(): boolean {
+    return this.held.size < this.prefetch && this.session.keepsUp();
   }
 
   start(): void {
@@ -43,7 +46,8 @@ export class HubConsumer implements Consumer, Taker {
   lost(reason: Error): void {
     this.#forget();
     // Of an exclusive queue the claim is told.
-    if (!this.ownership) this.hub.operations.say({ say: () => this.isLive() && this.sink.lost(reason) });
+    if (!this.ownership)
+      this.hub.operations.say({ say: () => this.session.isLive && this.sink.lost(reason) });
   }
 
   async close(): Promise<void> {

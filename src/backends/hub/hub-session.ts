@@ -13,7 +13,7 @@ import type {
   TransientQueue,
   TransientSink,
 } from '../../backend.js';
-import { FencedError, QueueFullError, SessionLostError } from '../../model/errors.js';
+import { FencedError, QueueFullError, QueueInUseError, SessionLostError } from '../../model/errors.js';
 import type { Envelope } from '../../model/message.js';
 import type { Hub, Listener } from './hub.js';
 import { HubClaim, HubOwnership } from './hub-claim.js';
@@ -37,6 +37,8 @@ export class HubSession implements Session {
   readonly #claims = new Set<HubClaim>();
   readonly #consumers = new Set<HubConsumer>();
   #end: { reason: Error | undefined } | undefined;
+  /** Whether whoever listens here keeps up: while it does not, deliveries wait. */
+  keepsUp: () => boolean = () => true;
 
   /** `confirmed` resolves once what was published before is safe. */
   constructor(
@@ -54,13 +56,29 @@ export class HubSession implements Session {
   }
 
   publish(envelope: Envelope, fence?: Ownership): Promise<void> {
-    if (this.#end) return Promise.reject(this.#lost());
-    if (fence && !fence.valid())
-      return Promise.reject(new FencedError(`Queue "${fence.queue}" has another owner now.`));
+    const refusal = this.post(envelope, fence);
+    return refusal ? Promise.reject(refusal) : this.#confirmed();
+  }
+
+  /** As `publish`, but says at once what refuses it; otherwise it is safe after the next flush. */
+  post(envelope: Envelope, fence: Ownership | undefined): Error | undefined {
+    if (this.#end) return this.#lost();
+    if (fence && !fence.valid()) return new FencedError(`Queue "${fence.queue}" has another owner now.`);
     const { refusal } = this.#hub.journal;
-    if (refusal) return Promise.reject(refusal);
+    if (refusal) return refusal;
     const full = this.#hub.publish(envelope);
-    return full ? Promise.reject(new QueueFullError(full)) : this.#confirmed();
+    return full && new QueueFullError(full);
+  }
+
+  afterFlush(callback: () => void): void {
+    this.#hub.journal.afterFlush(callback);
+  }
+
+  /** Whoever listens here keeps up again: deliveries go on. */
+  resume(): void {
+    this.#hub.operations.run(() => {
+      for (const { queue } of this.#consumers) this.#hub.operations.callLater(queue);
+    });
   }
 
   async listen(sink: TransientSink): Promise<TransientQueue> {
@@ -105,7 +123,7 @@ export class HubSession implements Session {
       this.master,
       sink,
       this.#confirmed,
-      () => !this.#end,
+      () => this.isLive,
     );
     this.#claims.add(claim);
     claim.ended = () => this.#claims.delete(claim);
@@ -120,9 +138,11 @@ export class HubSession implements Session {
     const owns = ownership instanceof HubOwnership && ownership.claim.queue === queue && ownership.valid();
     if (queue.spec.ownership === 'exclusive' && !owns)
       throw new FencedError(`Queue "${name}" is exclusive, and this is not the ownership that it has now.`);
+    if (queue.spec.ownership === 'exclusive' && queue.takers.length > 0)
+      throw new QueueInUseError(`Queue "${name}" is exclusive, and its owner consumes it already.`);
     // A shared queue takes none: its consumers do not end with their keeper.
     const taken = queue.spec.ownership === 'exclusive' ? options : { ...options, ownership: undefined };
-    const consumer = new HubConsumer(this.#hub, queue, taken, sink, this.#confirmed, () => !this.#end);
+    const consumer = new HubConsumer(this.#hub, queue, taken, sink, this.#confirmed, this);
     this.#consumers.add(consumer);
     consumer.ended = () => this.#consumers.delete(consumer);
     this.#hub.operations.run(() => consumer.start());
@@ -130,8 +150,13 @@ export class HubSession implements Session {
   }
 
   async *deadLetters(name: string): AsyncIterable<DeadLetter> {
+    yield* [...this.letters(name).values()];
+  }
+
+  /** The dead letters of a queue by their names, oldest first. */
+  letters(name: string): ReadonlyMap<string, DeadLetter> {
     this.#check();
-    yield* [...this.#hub.queue(name).letters.values()];
+    return this.#hub.queue(name).letters;
   }
 
   async redrive(name: string, ids: readonly string[] | undefined): Promise<number> {
@@ -173,6 +198,11 @@ export class HubSession implements Session {
     });
     if (this.#hub.members.get(this.master) === this) this.#hub.members.delete(this.master);
     this.#settleClosed(reason);
+  }
+
+  /** At the end of the session its sinks stay silent. */
+  get isLive(): boolean {
+    return !this.#end;
   }
 
   #check(): void {

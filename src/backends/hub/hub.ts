@@ -2,9 +2,15 @@ import { isDeepStrictEqual } from 'node:util';
 import type { QueueSpec, TransientSink } from '../../backend.js';
 import type { Environment } from '../../model/clock.js';
 import type { Envelope } from '../../model/message.js';
-import { QueueInUseError, QueueNotFoundError, QueueSettingsError } from '../../model/errors.js';
+import {
+  MasterNameTakenError,
+  QueueInUseError,
+  QueueNotFoundError,
+  QueueSettingsError,
+  SessionLostError,
+} from '../../model/errors.js';
+import { Routes } from '../../model/routes.js';
 import { parsePattern } from '../../model/topic.js';
-import { TopicIndex } from '../../model/topic-index.js';
 import { DurableQueue, type KeptQueue } from './durable-queue.js';
 import type { Journal } from './journal.js';
 import { Operations, type Word } from './operations.js';
@@ -13,6 +19,8 @@ import { Operations, type Word } from './operations.js';
 export interface Member {
   readonly master: string;
   readonly incarnation: string;
+  /** Ends its session, as if the connection had broken. */
+  drop(reason: Error): void;
 }
 
 /** A transient queue of a session. */
@@ -29,7 +37,7 @@ export class Hub {
   readonly queues = new Map<string, DurableQueue>();
   readonly members = new Map<string, Member>();
   readonly operations = new Operations();
-  readonly #targets = new TopicIndex<DurableQueue | Listener>();
+  readonly #targets = new Routes<DurableQueue | Listener>();
 
   constructor(
     readonly environment: Environment,
@@ -40,7 +48,16 @@ export class Hub {
   publish(message: Envelope): string[] | undefined {
     // Here the hub itself refuses a former owner: receivers need no fence.
     const envelope = message.fence ? { ...message, fence: undefined } : message;
-    return this.operations.run(() => this.#route(envelope));
+    return this.operations.run(this.#route, envelope);
+  }
+
+  /** Whether a session of this master may begin; one of the same incarnation takes the place of an earlier one. */
+  admit(master: string, incarnation: string): void {
+    const holder = this.members.get(master);
+    if (!holder) return;
+    if (holder.incarnation !== incarnation)
+      throw new MasterNameTakenError(`A living master is named "${master}". Pick another name.`);
+    holder.drop(new SessionLostError('The same master has connected again.'));
   }
 
   bind(pattern: string, target: DurableQueue | Listener): void {
@@ -116,7 +133,7 @@ export class Hub {
     this.operations.run(() => queue.bound());
   }
 
-  #route(envelope: Envelope): string[] | undefined {
+  readonly #route = (envelope: Envelope): string[] | undefined => {
     let full: string[] | undefined;
     for (const target of this.#targets.match(envelope.topic)) {
       if (!(target instanceof DurableQueue)) this.operations.say(new Hearing(target, envelope));
@@ -124,7 +141,7 @@ export class Hub {
       else target.append(envelope);
     }
     return full;
-  }
+  };
 
   #destroy(queue: DurableQueue): void {
     this.queues.delete(queue.spec.name);
