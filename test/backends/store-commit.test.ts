@@ -106,7 +106,7 @@ describe('a batch', () => {
     second.removeEntry(stored, one);
     other.attempts = 0;
     second.markEntry(stored, other);
-    assert.deepEqual(notes.write(second), ['remove marks 1/2', 'remove entries 1/1', 'remove marks 1/1']);
+    assert.deepEqual(notes.write(second), ['remove marks 1/2', 'remove marks 1/1', 'remove entries 1/1']);
     const third = new Batch(3);
     third.markEntry(stored, other);
     assert.deepEqual(notes.write(third), []);

@@ -3,9 +3,11 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { describe, it } from 'vitest';
+import { eventually } from '../eventually.js';
 import { newFolder, openLab } from './store-lab.js';
 
 const CHILD = join(import.meta.dirname, '../../dist/test/backends/store-child.js');
+const FROZEN_CHILD = join(import.meta.dirname, '../../dist/test/backends/store-frozen-child.js');
 const ROUNDS = 25;
 
 /** Runs a hub until it has said so many lines, and kills it in whatever it does then. Returns what it said. */
@@ -28,6 +30,26 @@ async function runUntilKilled(folder: string, seed: number, lines: number, next:
   // The last line may have been cut.
   return said.slice(0, said.lastIndexOf('\n'));
 }
+
+describe('a hub that is frozen', () => {
+  it('commits nothing when it thaws, if another has opened the folder', async () => {
+    const folder = newFolder();
+    const child = spawn(process.execPath, [FROZEN_CHILD, folder], { stdio: ['ignore', 'pipe', 'inherit'] });
+    let said = '';
+    child.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    await eventually('its first message is safe', () => said.includes('confirmed in time'));
+    child.kill('SIGSTOP');
+    const lab = await openLab(folder);
+    lab.publish('meanwhile');
+    await lab.safe();
+    child.kill('SIGCONT');
+    await once(child, 'close');
+    assert.match(said, /^confirmed in time\nAnother hub has taken the folder/);
+    assert.deepEqual(lab.held('q'), ['in time!', 'meanwhile']);
+    await lab.store.close();
+    assert.deepEqual((await openLab(folder)).held('q'), ['in time!', 'meanwhile']);
+  });
+});
 
 describe('a hub that is killed', () => {
   const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31));

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach } from 'vitest';
@@ -7,6 +7,7 @@ import type { QueueSpec } from '../../src/backend.js';
 import type { DurableQueue, Entry } from '../../src/backends/hub/durable-queue.js';
 import { HubSession } from '../../src/backends/hub/hub-session.js';
 import { Hub } from '../../src/backends/hub/hub.js';
+import { checkDataFile } from '../../src/backends/file/data-file-check.js';
 import { openStore, type Store, type StoreOptions } from '../../src/backends/file/store.js';
 import { systemEnvironment } from '../../src/model/clock.js';
 import type { Envelope } from '../../src/model/message.js';
@@ -53,9 +54,16 @@ export async function openLab(folder: string, options: Partial<StoreOptions> = {
 
 afterEach(async () => {
   for (const store of stores.splice(0)) await store.close();
+  for (const folder of folders) checkFolder(folder);
   for (const disk of disks.splice(0)) await eventually('it is unmounted', () => unmount(disk));
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
 });
+
+/** Whatever a test did, the check of a data file finds nothing wrong with what LMDB has written. */
+function checkFolder(parent: string): void {
+  for (const name of readdirSync(parent, { recursive: true, encoding: 'utf8' }))
+    if (name.endsWith('.mdb') && !name.includes('damaged')) checkDataFile(join(parent, name));
+}
 
 export function messageOf(id: string, topic = 'a.topic', text = id): Envelope {
   return {

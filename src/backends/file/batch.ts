@@ -43,8 +43,8 @@ export class Batch {
   /** Added here, and removed since. */
   readonly #gone = new Set<Entry>();
   readonly #marked = new Map<Entry, StoredQueue>();
-  readonly #queues = new Map<StoredQueue, DurableQueue>();
-  readonly #checkpoints = new Map<StoredQueue, DurableQueue>();
+  readonly #queues = new Map<StoredQueue, Uint8Array>();
+  readonly #checkpoints = new Map<StoredQueue, Uint8Array>();
   readonly #letters = new Map<Letter, LetterAddition>();
   readonly #removed: Removal[] = [];
 
@@ -82,8 +82,9 @@ export class Batch {
       return;
     }
     const key = { queue: stored.number, place: entry.position };
-    this.#removed.push({ ...key, kind: 'entries' });
+    // The mark first: where they go in pieces, none is left without its message.
     if (stored.marked.delete(entry.position)) this.#removed.push({ ...key, kind: 'marks' });
+    this.#removed.push({ ...key, kind: 'entries' });
   }
 
   /** The entry was removed while this batch was being written. */
@@ -92,13 +93,15 @@ export class Batch {
   }
 
   putQueue(stored: StoredQueue, queue: DurableQueue): void {
-    this.#queues.set(stored, queue);
+    this.#queues.set(stored, stored.pack(queue));
     this.size++;
   }
 
-  putCheckpoint(stored: StoredQueue, queue: DurableQueue): void {
-    this.#checkpoints.set(stored, queue);
-    this.bytes += (queue.checkpoint?.length ?? 0) + PAGE_BYTES;
+  /** As it is now: a later one goes with its own acks. */
+  putCheckpoint(stored: StoredQueue, { checkpoint }: DurableQueue): void {
+    if (!checkpoint) return;
+    this.#checkpoints.set(stored, checkpoint);
+    this.bytes += checkpoint.length + PAGE_BYTES;
     this.size++;
   }
 
@@ -133,13 +136,13 @@ export class Batch {
   /** Makes all writes but the removals; called once, within a transaction. */
   write({ meta, queues, checkpoints, entries, marks, letters }: Databases): void {
     if (this.newestQueue !== undefined) void meta.put('queues', packNumber(this.newestQueue), 0);
-    for (const [stored, queue] of this.#queues) {
+    for (const [stored, record] of this.#queues) {
       if (stored.isGone) continue;
       stored.isWritten = true;
-      void queues.put(stored.number, stored.pack(queue));
+      void queues.put(stored.number, record);
     }
-    for (const [stored, { checkpoint }] of this.#checkpoints)
-      if (checkpoint && !stored.isGone) void checkpoints.put(stored.number, packCheckpoint(checkpoint));
+    for (const [stored, checkpoint] of this.#checkpoints)
+      if (!stored.isGone) void checkpoints.put(stored.number, packCheckpoint(checkpoint));
     for (const { isWritten, number } of this.emptied) {
       if (!isWritten) continue;
       void queues.remove(number);

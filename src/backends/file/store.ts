@@ -1,4 +1,5 @@
-import { resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import type { Environment } from '../../model/clock.js';
 import { FolderError, toError } from '../../model/errors.js';
 import type { Hub } from '../hub/hub.js';
@@ -6,6 +7,7 @@ import type { Journal } from '../hub/journal.js';
 import { Ballast } from './ballast.js';
 import type { Batch } from './batch.js';
 import { compact } from './compaction.js';
+import { checkDataFile } from './data-file-check.js';
 import { dataFileUsage, openDatabases, type Databases } from './databases.js';
 import { finishFolder, makeRoom, prepareFolder } from './folder-checks.js';
 import { toFolderError } from './folder-errors.js';
@@ -32,7 +34,7 @@ export interface StoreOptions {
 
 /** What keeps the hubs of a folder. */
 export interface Store {
-  /** The namespaces that have queues. */
+  /** Those that had queues when the folder was opened. */
   readonly namespaces: readonly string[];
   /** Settles when the store can go on no longer: nothing more becomes safe, and the process must end. */
   readonly failed: Promise<Error>;
@@ -61,6 +63,7 @@ export async function openStore(folder: string, options: StoreOptions): Promise<
     try {
       const note = await prepareFolder(path, options.volumeOf ?? volumeOf);
       makeRoom(path, options.volumeOf ?? volumeOf);
+      if (existsSync(join(path, note.data))) checkDataFile(join(path, note.data));
       databases = openDatabases(path, note.data);
       const instance = takeFolder(databases, name);
       // Another hub may have compacted the folder since the note was read.
@@ -84,7 +87,8 @@ class LmdbStore implements Store {
   readonly #commit: GroupCommit;
   readonly #ballast: Ballast;
   readonly #space: Space;
-  readonly #kept: { number: number; record: QueueRecord }[];
+  readonly namespaces: readonly string[];
+  #kept: { number: number; record: QueueRecord }[];
   readonly #leftovers: Leftovers;
   readonly #memory: MessageMemory = { bytes: 0 };
   #newestQueue: number;
@@ -104,6 +108,7 @@ class LmdbStore implements Store {
       number: key,
       record: unpackQueue(value),
     }));
+    this.namespaces = [...new Set(this.#kept.map(({ record }) => record.namespace))];
     this.#leftovers = new Leftovers(databases, new Set(this.#kept.map(({ number }) => number)));
     this.#newestQueue = unpackNumber(databases.meta.getBinary('queues'));
     this.#commit = new GroupCommit({
@@ -124,10 +129,6 @@ class LmdbStore implements Store {
       tight: () => void this.compact(),
     });
     if (!this.#leftovers.isEmpty) this.#commit.wake();
-  }
-
-  get namespaces(): readonly string[] {
-    return [...new Set(this.#kept.map(({ record }) => record.namespace))];
   }
 
   get isIdle(): boolean {
@@ -153,8 +154,9 @@ class LmdbStore implements Store {
 
   restore(namespace: string, hub: Hub): void {
     const journal = this.#journal(namespace);
-    for (const { number, record } of this.#kept) {
-      if (record.namespace !== namespace) continue;
+    const kept = this.#kept.filter(({ record }) => record.namespace === namespace);
+    this.#kept = this.#kept.filter(({ record }) => record.namespace !== namespace);
+    for (const { number, record } of kept) {
       const stored = new StoredQueue(this.databases, namespace, number, record.flaggedBefore, this.#memory);
       try {
         hub.restore(stored.restore(record));
