@@ -7,7 +7,7 @@ export type {
   SubscribeOptions,
 } from './master/options.js';
 export type { ConsumerHandle } from './master/consumer.js';
-export type { SubscriptionHandle } from './master/subscribers.js';
+export type { SubscriptionHandle } from './master/subscriber.js';
 export type { CallOptions, DeleteQueueOptions, LettersOptions } from './master/queues.js';
 export type { DeadLetter } from './master/letters.js';
 export type { MasterEvents } from './master/events.js';

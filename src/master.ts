@@ -32,7 +32,8 @@ import {
 import type { DeadLetter } from './master/letters.js';
 import { Queues, type CallOptions, type DeleteQueueOptions, type LettersOptions } from './master/queues.js';
 import { Publishing } from './master/publishing.js';
-import { Subscribers, type SubscriptionHandle } from './master/subscribers.js';
+import type { SubscriptionHandle } from './master/subscriber.js';
+import { Subscribers } from './master/subscribers.js';
 import { waitForMessage, type WaitForOptions } from './master/wait-for.js';
 import { ConnectError, OptionError, StoppedError, toError } from './model/errors.js';
 import type { Message } from './model/message.js';

@@ -1,4 +1,4 @@
-import type { Ownership, Session } from '../backend.js';
+import type { Session } from '../backend.js';
 import type { Clock } from '../model/clock.js';
 import {
   OutboxFullError,
@@ -10,7 +10,7 @@ import {
 import type { Envelope } from '../model/message.js';
 import { OpenNumbersTracker } from '../model/open-numbers.js';
 import { brokerError } from '../model/secrets.js';
-import { Answers } from './answers.js';
+import { Confirms } from './confirms.js';
 import { Deadlines } from './deadlines.js';
 import { Line } from './line.js';
 import { Lingering } from './lingering.js';
@@ -45,7 +45,7 @@ export class Outbox {
   readonly #pending: Deadlines<Outgoing>;
   readonly #line = new Line();
   readonly #lingering: Lingering;
-  readonly #answers: Answers;
+  readonly #confirms: Confirms;
   #sentCount = 0;
   #session: Session | undefined;
   #flowing = false;
@@ -57,7 +57,7 @@ export class Outbox {
     this.#options = options;
     this.#pending = new Deadlines({ clock, graceMs: 5, due: (message) => this.#timedOut(message) });
     this.#lingering = new Lingering({ clock, numbers: this.#numbers, max: waitingMax });
-    this.#answers = new Answers({
+    this.#confirms = new Confirms({
       confirmed: (messages, over) => {
         for (const message of messages) this.#confirmed(message, over);
         this.#flow();
@@ -169,7 +169,7 @@ export class Outbox {
     message.over = session;
     message.sendings++;
     this.#sentCount++;
-    this.#answers.await(answerOf(session, envelope, message.terms.fence), message, session);
+    this.#confirms.send(message, envelope, session);
   }
 
   #flagged(envelope: OwnEnvelope): OwnEnvelope {
@@ -260,14 +260,5 @@ export class Outbox {
     };
     signal.addEventListener('abort', abort, { once: true });
     message.unlisten = () => signal.removeEventListener('abort', abort);
-  }
-}
-
-/** A backend that throws where it should reject has refused as well. */
-function answerOf(session: Session, envelope: Envelope, fence: Ownership | undefined): Promise<void> {
-  try {
-    return session.publish(envelope, fence);
-  } catch (error) {
-    return Promise.reject(error);
   }
 }

@@ -4,6 +4,8 @@ import { Mailbox, type MailboxOptions } from './mailbox.js';
 import type { Parcel } from './message-view.js';
 import type { Task, Turns } from './turns.js';
 
+const nothing = () => undefined;
+
 /** What a subscription tells of itself. */
 export interface SubscriptionReports {
   failed(parcel: Parcel, error: Error): void;
@@ -23,7 +25,7 @@ export interface SubscriptionPorts {
  */
 export class Subscription implements Task {
   readonly #mailbox: Mailbox<Parcel>;
-  readonly #delivery = new TransientDelivery(this);
+  #delivery: TransientDelivery | undefined;
   #open = false;
   #waiting = false;
   #running: Promise<void> | undefined;
@@ -66,7 +68,7 @@ export class Subscription implements Task {
   async close(deadline: Promise<void>): Promise<void> {
     this.#open = false;
     this.#mailbox.clear();
-    await Promise.race([this.#running, deadline]);
+    if (this.#running) await Promise.race([this.#running, deadline]);
     this.#abort?.abort();
   }
 
@@ -78,7 +80,8 @@ export class Subscription implements Task {
 
   #call(parcel: Parcel): void {
     try {
-      const result = callHandler(this.handler, parcel.message(), this.#delivery, () => undefined);
+      this.#delivery ??= new TransientDelivery(this);
+      const result = callHandler(this.handler, parcel.message(), this.#delivery, nothing);
       if (isThenable(result)) this.#running = this.#settle(parcel, result);
     } catch (thrown) {
       this.reports.failed(parcel, toError(thrown));

@@ -3,7 +3,7 @@ import type { Clock } from '../model/clock.js';
 import { Deferred } from '../flow/deferred.js';
 import { DeadlineError, StoppedError } from '../model/errors.js';
 import { checkKeys, positive } from './options.js';
-import type { SubscriptionHandle } from './subscribers.js';
+import type { SubscriptionHandle } from './subscriber.js';
 
 export interface WaitForOptions {
   /** Looks whether what is waited for has happened already; anything but undefined ends the wait with it. */
