@@ -57,6 +57,7 @@ export interface ConsumerContext extends Omit<ConsumerInput, 'paused'> {
  *   - `standby`: another master owns it. - `active`: the pump runs. - `paused`: what was in hand was given back.
  *   - `fenced`: the ownership ended; calls that still run are waited for, then it stands by, or owns again.
  * - `interrupted`: the session is lost or the queue given up; calls that still run are waited for.
+ * - `gone`: the queue was deleted; calls that still run are waited for, then it is lost, or declared anew.
  * - `draining`: calls end, the rest is given back, the ownership is handed over.
  * - `stopped`, `lost` (the queue was deleted), `failed` (refused for good): final.
  *
@@ -197,6 +198,7 @@ export const consumerMachine = setup({
       on: { 'supervisor.stop': 'draining' },
     },
     gone: {
+      entry: { type: 'report', params: ({ context }) => ({ number: context.number, status: 'waiting' }) },
       invoke: {
         src: 'forget',
         input: ({ context }) => context,

@@ -12,7 +12,8 @@ export interface MasterInput {
 
 type ChildName = 'session' | 'outbox' | 'supervisor';
 
-type MasterEvent = SessionNews | { type: 'stop.requested' };
+/** `stepTimeoutMs`: of this stop, instead of the one that the master was given. */
+type MasterEvent = SessionNews | { type: 'stop.requested'; stepTimeoutMs?: number };
 
 const FAILURE = {
   type: 'reportFailure',
@@ -95,7 +96,12 @@ export const masterMachine = setup({
     'session.blocked': { actions: 'tellOutbox' },
     'session.lost': { actions: 'tellOutbox' },
     'session.failed': { target: '.stopping', actions: 'fail' },
-    'stop.requested': '.stopping',
+    'stop.requested': {
+      target: '.stopping',
+      actions: assign({
+        stepTimeoutMs: ({ context, event }) => event.stepTimeoutMs ?? context.stepTimeoutMs,
+      }),
+    },
   },
   states: {
     starting: {

@@ -131,6 +131,11 @@ export interface TransientQueue {
 export interface QueueSpec {
   readonly name: string;
   readonly ownership: 'exclusive' | 'shared';
+  /**
+   * How many messages may wait; what is delivered and not settled does not count. `reject-publish` refuses the next one,
+   * `drop-oldest` drops the oldest that waits. What is given back is not refused, and may take the queue past its limit; a
+   * broker may then drop the oldest at once.
+   */
   readonly limit:
     { readonly messages: number; readonly onFull: 'reject-publish' | 'drop-oldest' } | undefined;
   /** Deleted after so long without any consumer, standbys included. */
@@ -164,6 +169,12 @@ export interface ClaimSink {
   fenced(reason: Error): void;
   /** The queue is gone, and the claim with it. Its consumer ends without a word. */
   lost(reason: Error): void;
+  /**
+   * To the owner: `waiting` messages wait, as many as the `limit` of the queue allows or more. Once after `granted` if it is so
+   * then, and then each time it becomes so after at most half as many waited. Now and then a look is enough: a broker need
+   * not tell of what lasted for less than a few seconds.
+   */
+  full(waiting: number): void;
 }
 
 /** Who owns a queue. */
@@ -247,8 +258,9 @@ export interface Delivery {
   readonly redrives: number;
   /**
    * Notes that a handler call begins, the `attempt`th over all masters; called before each. If it returns a promise, the
-   * call waits for it: the note must survive a crash of this process. While the broker takes no publishes it returns
-   * undefined: the attempt is then a lower bound.
+   * call waits for it: the note must survive a crash of this process. Undefined: it is noted by the end of this turn, or,
+   * while the broker takes no publishes, not at all; the attempt is then a lower bound. A message that is `redelivered` is
+   * always waited for where notes are kept, since it may be the one that kills its process.
    */
   begin(attempt: number): Promise<void> | undefined;
   /** The call that has begun was cut off by a proper stop: it does not count as an attempt. Kept with the release. */

@@ -1,7 +1,15 @@
 export { createMaster, Master, type PatternInput } from './master.js';
-export type { ConsumeOptions, MasterOptions, RetryOptions, SubscribeOptions } from './master/options.js';
+export type {
+  ConsumeOptions,
+  MasterOptions,
+  RetryOptions,
+  StopOptions,
+  SubscribeOptions,
+} from './master/options.js';
 export type { ConsumerHandle } from './master/consumers.js';
 export type { SubscriptionHandle } from './master/subscribers.js';
+export type { CallOptions, DeleteQueueOptions, LettersOptions } from './master/queues.js';
+export type { DeadLetter } from './master/letters.js';
 export type { MasterEvents } from './master/events.js';
 export type { WaitForOptions } from './master/wait-for.js';
 export type {

@@ -2,8 +2,9 @@ import type { AnyActorRef } from 'xstate';
 import { createGroups } from '../actors/groups.js';
 import { masterMachine, type MasterStatus } from '../actors/master.js';
 import { createRoot } from '../actors/start.js';
-import type { Ownership, QueueStatus, Session } from './backend.js';
+import type { Ownership, QueueStatus } from './backend.js';
 import { Deferred } from './flow/deferred.js';
+import { Drains } from './flow/drains.js';
 import { Dispatcher } from './flow/dispatcher.js';
 import { Events } from './flow/events.js';
 import { isHandler, type Handler, type Publish } from './flow/handler.js';
@@ -20,17 +21,20 @@ import {
   checkKeys,
   checkMailbox,
   checkMasterOptions,
+  positive,
   type ConsumeOptions,
   type Limits,
   type MasterOptions,
+  type StopOptions,
   type SubscribeOptions,
 } from './master/options.js';
+import type { DeadLetter } from './master/letters.js';
+import { Queues, type CallOptions, type DeleteQueueOptions, type LettersOptions } from './master/queues.js';
 import { Publishing } from './master/publishing.js';
 import { Subscribers, type SubscriptionHandle } from './master/subscribers.js';
 import { waitForMessage, type WaitForOptions } from './master/wait-for.js';
 import { ConnectError, OptionError, StoppedError, toError } from './model/errors.js';
 import type { Message } from './model/message.js';
-import { checkName } from './model/names.js';
 import { parsePattern, type TopicInput } from './model/topic.js';
 
 /** A child that does not end within its drain, and so long after it, is stopped by force. */
@@ -59,7 +63,8 @@ export class Master {
   /** Resolves with a receipt once the broker has taken responsibility. TimeoutError at the deadline; it never hangs. */
   readonly publish: Publish;
   readonly #limits: Limits;
-  readonly #link = new Link();
+  readonly #queues: Queues;
+  readonly #drains: Drains;
   readonly #events = new Events<MasterEvents>();
   readonly #ready = new Deferred<void>();
   readonly #done = new Deferred<void>();
@@ -74,16 +79,18 @@ export class Master {
     const backend = findBackend(options.broker, limits);
     const { clock, random } = limits.environment;
     const incarnation = limits.environment.randomId();
-    const link = this.#link;
+    const link = new Link();
+    const drains = (this.#drains = new Drains(clock, limits.drainTimeoutMs));
     const events = this.#events;
     const turns = new Turns(clock, (error) =>
       events.emit('warning', { code: 'INTERNAL', text: toError(error).message }),
     );
-    const publishing = new Publishing({ limits, link, incarnation });
+    this.#queues = new Queues({ limits, link });
+    const publishing = new Publishing({ limits, link, drains, incarnation });
     this.name = limits.name;
     this.publish = publishing.publisher(undefined);
     this.done = this.#done.promise;
-    this.#connection = new Connection({ backend, limits, link, events, incarnation });
+    this.#connection = new Connection({ backend, limits, link, drains, events, incarnation });
     const dispatcher = new Dispatcher({
       clock,
       producerMemoryMs: limits.producerMemoryMs,
@@ -93,6 +100,7 @@ export class Master {
       limits,
       clock,
       link,
+      drains,
       turns,
       events,
       dispatcher,
@@ -100,7 +108,11 @@ export class Master {
       startChild: (child) =>
         this.#supervisor().send({
           type: 'child.start',
-          child: { ...child, restart: 'on-crash', shutdownMs: limits.drainTimeoutMs + KILL_AFTER_DRAIN_MS },
+          child: {
+            ...child,
+            restart: 'on-crash',
+            shutdownMs: () => drains.timeoutMs + KILL_AFTER_DRAIN_MS,
+          },
         }),
       stopChild: (id) => this.#supervisor().send({ type: 'child.stop', id }),
     };
@@ -119,10 +131,9 @@ export class Master {
         },
       },
     });
-    const { connectTimeoutMs, drainTimeoutMs } = limits;
     const actor = createRoot(machine, {
       id: limits.name,
-      input: { connectTimeoutMs, stepTimeoutMs: drainTimeoutMs + 2 * KILL_AFTER_DRAIN_MS },
+      input: { connectTimeoutMs: limits.connectTimeoutMs, stepTimeoutMs: this.#stepTimeoutMs },
       clock,
       inspect: options.inspect,
     });
@@ -163,7 +174,7 @@ export class Master {
 
   /**
    * Durable: every message since the queue was declared, also those sent while nobody listens. Resolves when the queue is
-   * declared and bound: this master is its owner, or stands by.
+   * declared and bound: this master is its owner, or stands by. Its signal ends the consumer as `stop` does.
    */
   async consume(queue: string, options: ConsumeOptions, handler: Handler): Promise<ConsumerHandle> {
     checkHandler(handler);
@@ -172,14 +183,35 @@ export class Master {
   }
 
   /** Deletes a durable queue and what it holds. QueueInUseError if it has consumers and `whileInUse` is not set. */
-  async deleteQueue(queue: string, options: { whileInUse?: boolean } = {}): Promise<void> {
-    checkName('queue', queue);
-    await this.#session().deleteQueue(queue, { whileInUse: options.whileInUse ?? false });
+  async deleteQueue(queue: string, options: DeleteQueueOptions = {}): Promise<void> {
+    this.#checkRunning();
+    await this.#queues.delete(queue, options);
   }
 
   /** The durable queues that a living master or their own record knows. */
-  async queues(): Promise<QueueStatus[]> {
-    return this.#session().queues();
+  async queues(options: CallOptions = {}): Promise<QueueStatus[]> {
+    this.#checkRunning();
+    return this.#queues.list(options);
+  }
+
+  /** The dead letters of a queue, oldest first: those that are there when the iteration begins. */
+  deadLetters(queue: string, options: CallOptions = {}): AsyncIterableIterator<DeadLetter> {
+    this.#checkRunning();
+    return this.#queues.deadLetters(queue, options);
+  }
+
+  /**
+   * Puts dead letters at the tail of their own queue: same id, attempt 1, flagged as redelivered. Resolves with how many.
+   */
+  async redrive(queue: string, options: LettersOptions = {}): Promise<number> {
+    this.#checkRunning();
+    return this.#queues.redrive(queue, options);
+  }
+
+  /** Resolves with how many are gone. */
+  async dropDeadLetters(queue: string, options: LettersOptions = {}): Promise<number> {
+    this.#checkRunning();
+    return this.#queues.dropDeadLetters(queue, options);
   }
 
   /** Subscribes, then checks, then waits: never racy. Resolves with the message, or with what `check` returned. */
@@ -215,14 +247,25 @@ export class Master {
     return this.#events.on(name, listener);
   }
 
-  /** Consumers drain and hand over, publishes are confirmed, the session closes. Twice is once. */
-  stop(): Promise<void> {
-    if (!this.#done.settled) this.actor.send({ type: 'stop.requested' });
-    return this.#done.promise.catch(() => {});
+  /**
+   * Consumers drain and hand over, publishes are confirmed, the session closes. Twice is once, except that a later call may
+   * give less time.
+   */
+  async stop(options: StopOptions = {}): Promise<void> {
+    checkKeys('stop', options, ['drainTimeoutMs']);
+    const { drainTimeoutMs } = options;
+    if (drainTimeoutMs !== undefined) this.#drains.limit(positive('drainTimeoutMs', drainTimeoutMs));
+    if (!this.#done.settled) this.actor.send({ type: 'stop.requested', stepTimeoutMs: this.#stepTimeoutMs });
+    await this.#done.promise.catch(() => {});
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
+  }
+
+  /** For each step of a stop, in case that a child does not keep to its own deadlines. */
+  get #stepTimeoutMs(): number {
+    return this.#drains.timeoutMs + 2 * KILL_AFTER_DRAIN_MS;
   }
 
   #report(status: MasterStatus): void {
@@ -278,15 +321,6 @@ export class Master {
   #supervisor(): AnyActorRef {
     const { children } = this.actor.getSnapshot() as { children: Record<string, AnyActorRef> };
     return children.supervisor!;
-  }
-
-  #session(): Session {
-    this.#checkRunning();
-    const { session } = this.#link;
-    if (session) return session;
-    throw new ConnectError(
-      `Master "${this.name}" has no session at the moment. Try again when its status is "ready".`,
-    );
   }
 
   #checkRunning(): void {

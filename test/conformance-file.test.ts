@@ -23,7 +23,12 @@ async function openBench(): Promise<Bench> {
     connect: async (options) => {
       const session = await backend.connect(options);
       assert(session instanceof RemoteSession);
-      return { session, crash: async () => session.drop(new Error('The process has died.')) };
+      const crash = async () => {
+        // What was said in an earlier turn is with the kernel, which delivers it after the death of the process.
+        await new Promise(setImmediate);
+        session.drop(new Error('The process has died.'));
+      };
+      return { session, crash };
     },
     elapse: (ms) => new Promise((resolve) => setTimeout(resolve, ms + 20)),
     leftovers: async () => [],

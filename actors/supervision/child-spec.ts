@@ -34,15 +34,19 @@ export interface ChildSpec<TLogic extends AnyActorLogic = AnyActorLogic> {
   readonly input?: InputOf<TLogic> | ((incarnation: IncarnationInfo) => InputOf<TLogic>);
   /** Default `always`. */
   readonly restart?: RestartPolicy;
-  /** From the request to stop until it is stopped by force; 0: at once. Default 5,000; of a supervisor `Infinity`. */
-  readonly shutdownMs?: number;
+  /**
+   * From the request to stop until it is stopped by force; 0: at once. A function is asked at that request. Default 5,000; of
+   * a supervisor `Infinity`.
+   */
+  readonly shutdownMs?: number | (() => number);
   /** Its own end may end the supervisor: see `autoShutdown`. */
   readonly significant?: boolean;
 }
 
 /** A checked spec, defaults filled in. */
-export interface CheckedSpec extends Required<Omit<ChildSpec, 'input'>> {
+export interface CheckedSpec extends Required<Omit<ChildSpec, 'input' | 'shutdownMs'>> {
   readonly input: (incarnation: IncarnationInfo) => unknown;
+  readonly shutdownMs: () => number;
   readonly supervisor: boolean;
   /** Whether it takes events and can reach a final state, so that asking it to stop makes sense. */
   readonly asked: boolean;
@@ -76,7 +80,7 @@ export function checkSpec(spec: ChildSpec, autoShutdown: AutoShutdown): CheckedS
   }
   const supervisor = isSupervisor(logic);
   const { shutdownMs = supervisor ? Infinity : DEFAULT_SHUTDOWN_MS } = spec;
-  if (!(shutdownMs === Infinity || (shutdownMs >= 0 && shutdownMs <= TIMER_MAX_MS))) {
+  if (typeof shutdownMs !== 'function' && !isShutdown(shutdownMs)) {
     throw wrong(`\`shutdownMs\` is ${String(shutdownMs)}. Use 0 to ${TIMER_MAX_MS}, or Infinity.`);
   }
   if (typeof significant !== 'boolean') throw wrong('`significant` must be true or false.');
@@ -90,7 +94,22 @@ export function checkSpec(spec: ChildSpec, autoShutdown: AutoShutdown): CheckedS
   // an object. The former either ignore events or have no final state, so only force ends them.
   const asked = typeof logic.config !== 'function';
   const inputOf = typeof input === 'function' ? (input as CheckedSpec['input']) : () => input;
-  return { id, logic, input: inputOf, restart, shutdownMs, significant, supervisor, asked };
+  const shutdownOf = typeof shutdownMs === 'function' ? () => shutdownAsked(shutdownMs) : () => shutdownMs;
+  return { id, logic, input: inputOf, restart, shutdownMs: shutdownOf, significant, supervisor, asked };
+}
+
+function isShutdown(shutdownMs: number): boolean {
+  return shutdownMs === Infinity || (shutdownMs >= 0 && shutdownMs <= TIMER_MAX_MS);
+}
+
+/** It is too late to refuse what a function says: what makes no sense is the default. */
+function shutdownAsked(ask: () => number): number {
+  try {
+    const shutdownMs = ask();
+    return isShutdown(shutdownMs) ? shutdownMs : DEFAULT_SHUTDOWN_MS;
+  } catch {
+    return DEFAULT_SHUTDOWN_MS;
+  }
 }
 
 /** Throws an `OptionError` that names the repeated id. */

@@ -73,9 +73,9 @@ export class Incarnation implements IncarnationInfo {
   }
 
   /** Asks it to end, or makes it end if asking is of no use. Undefined while it takes its time. */
-  end(): Outcome | undefined {
+  end(shutdownMs: number): Outcome | undefined {
     if (!this.#spec.asked) return this.#force({ type: 'ended', output: undefined });
-    if (this.#spec.shutdownMs === 0) return this.kill();
+    if (shutdownMs === 0) return this.kill();
     if (!this.outcome()) this.#ref?.send({ type: 'supervisor.stop' });
     return this.outcome();
   }

@@ -203,9 +203,10 @@ export class Supervision implements Engine<SupervisorContext> {
   #end(child: Child): void {
     if (!child.incarnation) return;
     this.#roster.show(child, 'stopping');
-    const outcome = child.incarnation.end();
+    const shutdownMs = child.spec.shutdownMs();
+    const outcome = child.incarnation.end(shutdownMs);
     if (outcome) this.#ended(child, outcome);
-    else if (child.spec.shutdownMs !== Infinity) this.#alarms.set(child, child.spec.shutdownMs);
+    else if (shutdownMs !== Infinity) this.#alarms.set(child, shutdownMs);
   }
 
   #ended(child: Child, outcome: Outcome): void {

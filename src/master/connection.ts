@@ -1,7 +1,7 @@
 import { sessionMachine, type SessionEvent, type SessionState, type Trouble } from '../../actors/session.js';
 import { fillPromise, fillResource } from '../../actors/slots.js';
-import type { Backend, Session } from '../backend.js';
-import { withDeadline } from '../flow/deadline.js';
+import type { Backend } from '../backend.js';
+import type { Drains } from '../flow/drains.js';
 import type { Events } from '../flow/events.js';
 import type { Link } from '../flow/link.js';
 import { delayMs } from '../model/backoff.js';
@@ -17,6 +17,7 @@ export class Connection {
   readonly #backend: Backend;
   readonly #limits: Limits;
   readonly #link: Link;
+  readonly #drains: Drains;
   readonly #events: Events<MasterEvents>;
   readonly #incarnation: string;
   #trouble: Error | undefined;
@@ -26,12 +27,14 @@ export class Connection {
     backend: Backend;
     limits: Limits;
     link: Link;
+    drains: Drains;
     events: Events<MasterEvents>;
     incarnation: string;
   }) {
     this.#backend = ports.backend;
     this.#limits = ports.limits;
     this.#link = ports.link;
+    this.#drains = ports.drains;
     this.#events = ports.events;
     this.#incarnation = ports.incarnation;
     this.machine = sessionMachine.provide({
@@ -108,16 +111,8 @@ export class Connection {
 
   async #close(): Promise<void> {
     const { session } = this.#link;
-    if (session) await this.#closeInTime(session);
+    if (session) await this.#drains.run(() => session.close());
     this.#link.down(new StoppedError('The master has stopped.'));
-  }
-
-  /** A broker that does not answer holds nobody up. */
-  async #closeInTime(session: Session): Promise<void> {
-    const { environment, drainTimeoutMs } = this.#limits;
-    await withDeadline(environment.clock, drainTimeoutMs, (deadline) =>
-      Promise.race([session.close(), deadline]),
-    );
   }
 
   #troubleOf(error: Error, attempt: number): Trouble {

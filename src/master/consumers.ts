@@ -8,7 +8,6 @@ import {
 import { fillPromise, fillResource } from '../../actors/slots.js';
 import type { Claim, Ownership, Session } from '../backend.js';
 import { Deferred } from '../flow/deferred.js';
-import { withDeadline } from '../flow/deadline.js';
 import type { Handler } from '../flow/handler.js';
 import { Pump } from '../flow/pump.js';
 import { Statuses, type UntilOptions } from '../flow/statuses.js';
@@ -29,9 +28,6 @@ export interface ConsumerHandle {
   stop(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
-
-/** For the broker's answers after a drain. */
-const GRACE_MS = 1_000;
 
 /** What a consumer's actor may be told from outside. */
 type Tell = (event: ConsumerEvent) => void;
@@ -125,12 +121,10 @@ export class Consumers {
         }),
         claim: resource((consumer, tell) => this.#claim(consumer, tell)),
         pump: resource((consumer, tell) => this.#pump(consumer, tell)),
-        windDown: promise((consumer) => this.#withDrainDeadline((deadline) => consumer.pump.quiet(deadline))),
+        windDown: promise((consumer) => context.drains.run((deadline) => consumer.pump.quiet(deadline))),
         retreat: promise((consumer) => this.#retreat(consumer)),
-        giveBack: promise((consumer) => this.#withDrainDeadline((deadline) => consumer.pump.drain(deadline))),
-        drain: promise((consumer) =>
-          this.#withDrainDeadline((deadline) => this.#handOver(consumer, deadline)),
-        ),
+        giveBack: promise((consumer) => context.drains.run((deadline) => consumer.pump.drain(deadline))),
+        drain: promise((consumer) => context.drains.run((deadline) => this.#handOver(consumer, deadline))),
         forget: promise((consumer) => this.#forget(consumer)),
       },
       actions: { report: (_, { number, status }) => this.#report(number, status) },
@@ -143,10 +137,15 @@ export class Consumers {
 
   /** Resolves when the queue is declared and bound: standby or active. */
   async start(plan: ConsumerPlan, handler: Handler): Promise<ConsumerHandle> {
+    const { signal } = plan;
+    signal?.throwIfAborted();
     const number = this.#nextNumber++;
     const consumer = new Consumer(`${plan.spec.name}#${number}`, plan, this, this.#context);
     consumer.pump = this.#makePump(consumer, handler);
     this.#register.set(number, consumer);
+    const abort = () => void this.stop(consumer);
+    signal?.addEventListener('abort', abort, { once: true });
+    void consumer.ended.promise.then(() => signal?.removeEventListener('abort', abort));
     this.#context.startChild({
       id: consumer.id,
       logic: this.#machine,
@@ -161,7 +160,7 @@ export class Consumers {
       await consumer.statuses.until(
         ['standby', 'active', 'paused'],
         `Consumer of queue "${consumer.queue}"`,
-        { timeoutMs: this.#context.limits.connectTimeoutMs },
+        { timeoutMs: this.#context.limits.connectTimeoutMs, ...(signal && { signal }) },
         () => consumer.error,
       );
     } catch (error) {
@@ -291,6 +290,11 @@ export class Consumers {
           consumer.pump.abandon(reason);
           say({ type: 'queue.lost' });
         },
+        full: (depth) => {
+          const { limit } = consumer.plan.spec;
+          if (stands && limit)
+            this.#context.events.emit('limit', { queue: consumer.queue, depth, policy: limit.onFull });
+        },
       }));
       claim.catch((thrown: unknown) => this.#claimFailed(consumer, session, thrown, say));
     }
@@ -367,8 +371,10 @@ export class Consumers {
 
   async #retreat(consumer: Consumer): Promise<void> {
     consumer.pump.abandon(consumer.error ?? new SessionLostError('The session was lost.'));
-    await this.#withDrainDeadline((deadline) => consumer.pump.quiet(deadline));
-    await this.#withdraw(consumer);
+    await this.#context.drains.run(async (deadline) => {
+      await consumer.pump.quiet(deadline);
+      await this.#withdraw(consumer);
+    });
     if (!consumer.pumpFailed) return;
     consumer.pumpFailed = false;
     throw consumer.error!;
@@ -399,14 +405,6 @@ export class Consumers {
 
   #tellLost({ queue }: Consumer, reason: Error): void {
     this.#context.events.emit('lost', { queue, subscription: undefined, reason });
-  }
-
-  /** A broker that does not answer holds nobody up for longer than the drain and a grace. */
-  async #withDrainDeadline(run: (deadline: Promise<void>) => Promise<void>): Promise<void> {
-    const { clock, limits } = this.#context;
-    await withDeadline(clock, limits.drainTimeoutMs + GRACE_MS, (end) =>
-      Promise.race([withDeadline(clock, limits.drainTimeoutMs, run), end]),
-    );
   }
 }
 

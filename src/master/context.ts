@@ -1,4 +1,5 @@
 import type { Clock } from '../model/clock.js';
+import type { Drains } from '../flow/drains.js';
 import type { Dispatcher } from '../flow/dispatcher.js';
 import type { Events } from '../flow/events.js';
 import type { Publish } from '../flow/handler.js';
@@ -13,6 +14,7 @@ export interface MasterContext {
   readonly limits: Limits;
   readonly clock: Clock;
   readonly link: Link;
+  readonly drains: Drains;
   readonly turns: Turns;
   readonly events: Events<MasterEvents>;
   readonly dispatcher: Dispatcher;

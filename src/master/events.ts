@@ -23,6 +23,8 @@ export interface MasterEvents {
   'dead-letter': { queue: string; id: string; reason: LetterDetails['reason']; error: string };
   /** A queue is gone, or a consumer or subscription that had been ready was given up. */
   lost: { queue: string | undefined; subscription: SubscriptionHandle | undefined; reason: Error };
+  /** To the owner: as many messages wait as the queue's limit allows. Again only after at most half as many waited. */
+  limit: { queue: string; depth: number; policy: 'reject-publish' | 'drop-oldest' };
   restart: { child: string; reason: Error; count: number };
   warning: { code: string; text: string };
 }

@@ -42,6 +42,11 @@ export interface MasterOptions {
   readonly environment?: Environment;
 }
 
+export interface StopOptions {
+  /** For all that this stop drains, instead of the master's own. */
+  readonly drainTimeoutMs?: number;
+}
+
 export interface SubscribeOptions {
   /** How many messages wait for the handler, and which go when there are more. */
   readonly mailbox?: Partial<MailboxOptions>;
@@ -63,6 +68,8 @@ export interface ConsumeOptions {
   readonly limit?: { readonly messages: number; readonly onFull: 'reject-publish' | 'drop-oldest' };
   /** The queue is deleted after so long without any consumer, standbys included. */
   readonly expiresMs?: number;
+  /** Stops the consumer: it drains and hands over. Before it is declared, `consume` rejects with the reason. */
+  readonly signal?: AbortSignal;
   readonly ifDeleted?: 'lost' | 'recreate';
   readonly queueType?: 'quorum' | 'classic';
 }
@@ -113,6 +120,7 @@ export interface ConsumerPlan {
   readonly bindings: readonly string[];
   readonly settings: PumpSettings;
   readonly ifDeleted: 'lost' | 'recreate';
+  readonly signal: AbortSignal | undefined;
 }
 
 export function checkConsumeOptions(queue: string, options: ConsumeOptions, limits: Limits): ConsumerPlan {
@@ -142,6 +150,7 @@ export function checkConsumeOptions(queue: string, options: ConsumeOptions, limi
           : oneOf('queueType', options.queueType, ['quorum', 'classic'] as const),
     },
     bindings,
+    signal: options.signal,
     ifDeleted: oneOf('ifDeleted', options.ifDeleted ?? 'lost', ['lost', 'recreate']),
     settings: {
       queue: name,
@@ -186,7 +195,7 @@ const CONSUME_OPTIONS = [
     'retry',
     'handlerTimeoutMs',
   ],
-  ...['limit', 'expiresMs', 'ifDeleted', 'queueType'],
+  ...['limit', 'expiresMs', 'ifDeleted', 'queueType', 'signal'],
 ];
 
 /** An option that does not exist is a mistake, not a wish to be passed over. */

@@ -1,7 +1,7 @@
 import { outboxMachine, type OutboxEvent } from '../../actors/outbox.js';
 import { fillPromise, fillResource } from '../../actors/slots.js';
 import type { Ownership } from '../backend.js';
-import { withDeadline } from '../flow/deadline.js';
+import type { Drains } from '../flow/drains.js';
 import type { Publish, PublishOptions } from '../flow/handler.js';
 import type { Link } from '../flow/link.js';
 import { Outbox, type Receipt } from '../flow/outbox.js';
@@ -22,8 +22,8 @@ export class Publishing {
   readonly #limits: Limits;
   readonly #source: string;
 
-  constructor(ports: { limits: Limits; link: Link; incarnation: string }) {
-    const { limits, link, incarnation } = ports;
+  constructor(ports: { limits: Limits; link: Link; drains: Drains; incarnation: string }) {
+    const { limits, link, drains, incarnation } = ports;
     this.#limits = limits;
     this.#source = `signalbox:${limits.namespace}/${limits.name}`;
     this.outbox = new Outbox({
@@ -39,9 +39,7 @@ export class Publishing {
           return () => this.outbox.hold();
         }),
         drain: fillPromise<void, Record<string, never>>(() =>
-          withDeadline(limits.environment.clock, limits.drainTimeoutMs, (deadline) =>
-            this.outbox.drain(deadline),
-          ),
+          drains.run((deadline) => this.outbox.drain(deadline)),
         ),
       },
     });

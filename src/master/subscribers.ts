@@ -9,7 +9,6 @@ import {
 import type { Bindings } from '../flow/bindings.js';
 import { Deadlines, type Dated } from '../flow/deadlines.js';
 import { Deferred } from '../flow/deferred.js';
-import { withDeadline } from '../flow/deadline.js';
 import type { Handler } from '../flow/handler.js';
 import { Subscription } from '../flow/subscription.js';
 import { DeadlineError, SessionLostError, StoppedError, isRetryable, toError } from '../model/errors.js';
@@ -80,7 +79,9 @@ export class Subscribers {
           await context.link.whenUp(signal);
         }),
         declare: fillPromise<Step, SubscriberInput>((input) => this.#declare(this.#get(input))),
-        drain: fillPromise<void, SubscriberInput>((input) => this.#drain(this.#get(input))),
+        drain: fillPromise<void, SubscriberInput>((input) =>
+          context.drains.run((deadline) => this.#letGo(this.#get(input), deadline)),
+        ),
       },
       actions: {
         openPump: ({ self }, { number }) =>
@@ -240,11 +241,6 @@ export class Subscribers {
     if (!subscriber.interrupted) return;
     subscriber.interrupted = false;
     this.#context.events.emit('gap', { subscription: subscriber, reason: 'reconnect', missed: undefined });
-  }
-
-  async #drain(subscriber: Subscriber): Promise<void> {
-    const { clock, limits } = this.#context;
-    await withDeadline(clock, limits.drainTimeoutMs, (deadline) => this.#letGo(subscriber, deadline));
   }
 
   async #letGo(subscriber: Subscriber, deadline: Promise<void>): Promise<void> {

@@ -193,7 +193,7 @@ export class TimeoutError extends SignalboxError {
   }
 }
 
-/** A wait that passed its deadline: `waitFor`, `until`. */
+/** A wait that passed its deadline: `waitFor`, `until`, a call about queues that had no answer. */
 export class DeadlineError extends SignalboxError {
   readonly code = 'ERR_DEADLINE';
   readonly scope = 'message';

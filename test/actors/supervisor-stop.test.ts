@@ -94,6 +94,28 @@ describe('a request to stop', () => {
     expect(world.root.getSnapshot().status).toBe('done');
   });
 
+  test('asks a function for the deadline when it stops, and takes the default for what makes no sense', () => {
+    let shutdownMs: number | undefined = 100;
+    const ask = () => {
+      if (shutdownMs === undefined) throw new Error('nobody knows');
+      return shutdownMs;
+    };
+    world.start({
+      children: ['a', 'b', 'c'].map((id) => world.worker(id, { manner: 'stubborn', shutdownMs: ask })),
+    });
+    world.root.send({ type: 'stop' });
+    shutdownMs = NaN;
+    world.clock.advance(100);
+    expect(world.living()).toHaveLength(2);
+    world.clock.advance(4_999);
+    expect(world.living()).toHaveLength(2);
+    shutdownMs = undefined;
+    world.clock.advance(1);
+    expect(world.living()).toHaveLength(1);
+    world.clock.advance(5_000);
+    expect(world.living()).toEqual([]);
+  });
+
   test('gives each child its own deadline, counted from its turn', () => {
     const stubborn = { manner: 'stubborn', shutdownMs: 100 } as const;
     world.start({ children: [world.worker('a', stubborn), world.worker('b', stubborn)] });

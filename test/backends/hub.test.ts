@@ -147,7 +147,7 @@ class QueueModel {
   }
 
   get isFull(): boolean {
-    return this.spec.limit !== undefined && this.ready.length + this.held.length >= this.spec.limit.messages;
+    return this.spec.limit !== undefined && this.ready.length >= this.spec.limit.messages;
   }
 
   get inUse(): boolean {
@@ -155,7 +155,8 @@ class QueueModel {
   }
 
   append(envelope: Envelope, redrives: number, writtenAt: number): void {
-    if (this.spec.limit?.onFull === 'drop-oldest' && this.isFull && this.ready.shift()) this.count.dropped++;
+    if (this.spec.limit?.onFull === 'drop-oldest')
+      for (; this.isFull; this.count.dropped++) this.ready.shift();
     const key = `${envelope.id}/${redrives}`;
     const position = ++this.positions;
     const redelivered = redrives > 0;
@@ -361,6 +362,7 @@ class World {
       real: undefined,
     };
     for (const claims of [master.claims, this.claims, queue.line]) claims.push(claim);
+    this.#idle(queue);
     const claimed = master.session.claim(name, {
       granted: (ownership) => {
         this.#checked(() => this.#granted(claim, ownership));
@@ -376,6 +378,11 @@ class World {
         reaction({ claim, queue });
       },
       fenced: () => this.#checked(() => assert.fail('nothing fences here')),
+      full: (waiting) =>
+        this.#checked(() => {
+          assert.equal(queue.owner, claim);
+          assert(waiting >= queue.spec.limit!.messages);
+        }),
       lost: () => {
         claim.told.lost++;
         this.#checked(() => assert.equal(claim.isOpen, false));
@@ -383,7 +390,6 @@ class World {
       },
     });
     this.#settles(claimed.then((real) => (claim.real = real)));
-    this.#idle(queue);
   }
 
   #granted(claim: ClaimModel, ownership: Ownership): void {
@@ -421,6 +427,7 @@ class World {
       real: undefined,
     };
     for (const consumers of [master.consumers, this.consumers, queue.consumers]) consumers.push(consumer);
+    this.#idle(queue);
     const consumed = master.session.consume(name, options, {
       delivery: (delivery) => {
         const copy = this.#checked(() => this.#delivered(consumer, delivery));
@@ -433,7 +440,6 @@ class World {
       },
     });
     this.#settles(consumed.then((real) => (consumer.real = real)));
-    this.#idle(queue);
   }
 
   #delivered(consumer: ConsumerModel, delivery: Delivery): Copy {

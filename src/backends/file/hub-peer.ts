@@ -176,6 +176,7 @@ export class HubPeer {
       // In the hub an ownership ends with its claim or its session only.
       fenced: () => {},
       lost: (reason) => this.#writer.say([Told.claimLost, number, errorWord(reason)]),
+      full: (waiting) => this.#writer.say([Told.full, number, waiting]),
     });
     this.#claims.set(number, standing);
     await standing;

@@ -37,6 +37,10 @@ export class RemoteClaim implements Claim {
     this.sink.standby(told);
   }
 
+  full(waiting: unknown): void {
+    if (this.#isOpen) this.sink.full(readNumber(waiting));
+  }
+
   lost(error: unknown): void {
     if (!this.#isOpen) return;
     this.#finish();

@@ -283,6 +283,8 @@ export class RemoteSession implements Session, Wire {
         return this.#claims.get(number)?.standby(word[2]);
       case Told.claimLost:
         return this.#claims.get(number)?.lost(word[2]);
+      case Told.full:
+        return this.#claims.get(number)?.full(word[2]);
       case Told.pong:
         return this.signs.answered();
       default:

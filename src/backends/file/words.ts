@@ -39,6 +39,7 @@ export const Told = {
   standby: 11,
   claimLost: 12,
   pong: 13,
+  full: 14,
 } as const;
 
 export interface Hello {

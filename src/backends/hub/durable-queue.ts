@@ -1,6 +1,7 @@
 import type { Holder, LetterDetails, QueueSpec, QueueStatus } from '../../backend.js';
 import type { Envelope } from '../../model/message.js';
 import type { Clock, Timer } from '../../model/clock.js';
+import { Brim } from '../../model/brim.js';
 import { FencedError, QueueDeletedError } from '../../model/errors.js';
 import type { Journal } from './journal.js';
 import type { Operations, Worker } from './operations.js';
@@ -58,6 +59,8 @@ export interface Claimant {
   granted(epoch: number): void;
   standby(holder: Holder): void;
   lost(reason: Error): void;
+  /** Asked of the owner: as many wait as the limit allows. */
+  full(waiting: number): void;
 }
 
 export interface QueuePorts {
@@ -85,6 +88,7 @@ export class DurableQueue implements Worker {
 
   readonly #ports: QueuePorts;
   readonly #ready = new ReadyList<Entry>();
+  readonly #brim: Brim | undefined;
   #isGone = false;
   #ownerHasBound = false;
   #nextPosition = 1;
@@ -100,6 +104,7 @@ export class DurableQueue implements Worker {
     ports: QueuePorts,
   ) {
     this.#ports = ports;
+    this.#brim = spec.limit && new Brim(spec.limit.messages);
     this.#watchExpiry();
   }
 
@@ -109,7 +114,7 @@ export class DurableQueue implements Worker {
 
   get isFull(): boolean {
     const limit = this.spec.limit;
-    return limit?.onFull === 'reject-publish' && this.depth >= limit.messages;
+    return limit?.onFull === 'reject-publish' && this.#ready.size >= limit.messages;
   }
 
   get isInUse(): boolean {
@@ -120,10 +125,9 @@ export class DurableQueue implements Worker {
   append(envelope: Envelope, redrives = 0): void {
     const { journal, operations } = this.#ports;
     const limit = this.spec.limit;
-    if (limit?.onFull === 'drop-oldest' && this.depth >= limit.messages) {
-      const oldest = this.#ready.take();
-      if (oldest) journal.removeEntry(this, oldest);
-    }
+    // More than the limit wait where some were given back.
+    if (limit?.onFull === 'drop-oldest')
+      while (this.#ready.size >= limit.messages) journal.removeEntry(this, this.#ready.take()!);
     const entry: Entry = {
       position: this.#nextPosition++,
       envelope,
@@ -160,8 +164,15 @@ export class DurableQueue implements Worker {
     }
   }
 
-  /** Hands one ready message to a taker with credit, in turn. */
   work(): boolean {
+    if (this.#handOver()) return true;
+    // Only what still waits when everybody has taken what they may makes it full.
+    if (this.owner && this.#brim?.note(this.#ready.size)) this.owner.full(this.#ready.size);
+    return false;
+  }
+
+  /** Hands one ready message to a taker with credit, in turn. */
+  #handOver(): boolean {
     const next = this.#ready.peek();
     if (!next || next.batch > this.#ports.journal.safeBatch) return false;
     const taker = this.#takerWithCredit();
@@ -312,6 +323,8 @@ export class DurableQueue implements Worker {
     this.#ownerHasBound = false;
     this.#ports.journal.putQueue(this);
     next.granted(this.epoch);
+    this.#brim?.forget();
+    this.#ports.operations.callLater(this);
   }
 
   #takerWithCredit(): Taker | undefined {

@@ -55,6 +55,13 @@ export class HubClaim implements Claim, Claimant {
     });
   }
 
+  full(waiting: number): void {
+    const ownership = this.#ownership;
+    this.#sayWhenSafe(() => {
+      if (ownership && this.owns(ownership)) this.sink.full(waiting);
+    });
+  }
+
   lost(reason: Error): void {
     this.#isOpen = false;
     this.#ownership = undefined;

@@ -46,6 +46,62 @@ export const limitCases = casesOf('queues', {
     await lab.gets((await master.consume(queue, owner)).sink, [6, 7, 8]);
   }),
 
+  'count what waits, not what is delivered': having('queueLimit', async (lab) => {
+    for (const onFull of ['reject-publish', 'drop-oldest'] as const) {
+      const master = await lab.connect(onFull);
+      const queue = lab.unique('queue');
+      await master.declare(queue, { limit: { messages: 3, onFull } });
+      const { sink, ownership } = await master.work(queue, { patterns: ['#'], prefetch: 2 });
+      await master.publishAll('a.b', [1, 2]);
+      await lab.gets(sink, [1, 2]);
+      for (const number of numbers(3, 5)) await master.publish('a.b', number);
+      const sixth = master.publish('a.b', 6);
+      if (onFull === 'reject-publish') await assert.rejects(sixth, QueueFullError);
+      await sixth.catch(() => {});
+      for (const at of numbers(0, 4)) {
+        await lab.eventually(() => sink.deliveries.length > at, 'the next one comes');
+        sink.deliveries[at]!.ack();
+      }
+      await lab.gets(sink, onFull === 'reject-publish' ? numbers(1, 5) : [1, 2, 4, 5, 6]);
+      await ownership.bind([]);
+    }
+  }),
+
+  'keep what is given back, until something newer comes': having('queueLimit', async (lab) => {
+    const master = await lab.connect('master');
+    const queue = lab.unique('queue');
+    await master.declare(queue, { limit: { messages: 2, onFull: 'reject-publish' } });
+    const work = await master.work(queue, { patterns: ['#'], prefetch: 2 });
+    await master.publishAll('a.b', [1, 2]);
+    await lab.gets(work.sink, [1, 2]);
+    await master.publishAll('a.b', [3, 4]);
+    await work.consumer.close();
+    await assert.rejects(master.publish('a.b', 5), QueueFullError);
+    await lab.gets((await master.consume(queue, work)).sink, [1, 2, 3, 4]);
+  }),
+
+  'tell their owner that they are full, once, and a successor as well': having('queueLimit', async (lab) => {
+    for (const onFull of ['reject-publish', 'drop-oldest'] as const) {
+      const [owner, next] = [await lab.connect(lab.unique('owner')), await lab.connect(lab.unique('next'))];
+      const queue = lab.unique('queue');
+      await owner.declare(queue, { limit: { messages: 3, onFull } });
+      const { told, ownership } = await owner.own(queue, [onFull]);
+      await owner.publishAll(onFull, [1, 2]);
+      assert.deepEqual(told.fulls, []);
+      await owner.publish(onFull, 3);
+      await lab.eventually(() => told.fulls.length > 0, 'the owner is told');
+      for (const number of numbers(4, 8)) await owner.publish(onFull, number).catch(() => {});
+      assert.deepEqual(told.fulls, [3]);
+      const standby = await next.stand(queue);
+      await ownership.release();
+      await next.granted(standby.told);
+      await lab.eventually(() => standby.told.fulls.length > 0, 'the successor is told');
+      assert.deepEqual([told.fulls, standby.told.fulls], [[3], [3]]);
+      await owner.session.close();
+      await next.session.close();
+    }
+  }),
+
   'with a limit are refused by a backend that has none': lacking('queueLimit', async (lab) => {
     const master = await lab.connect('master');
     const queue = lab.unique('queue');

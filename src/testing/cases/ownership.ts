@@ -210,11 +210,12 @@ export const ownershipCases = casesOf('ownership', {
     const { ownership } = await master.own(queue, []);
     await ownership.revalidate();
     let fastest = Infinity;
-    for (let round = 0; round < 10; round++) {
+    // Short rounds: one of them finds a busy machine quiet.
+    for (let round = 0; round < 200; round++) {
       let invalid = 0;
       const began = process.hrtime.bigint();
-      for (let asked = 0; asked < 20_000; asked++) if (!ownership.valid()) invalid++;
-      fastest = Math.min(fastest, Number(process.hrtime.bigint() - began) / 20_000);
+      for (let asked = 0; asked < 1_000; asked++) if (!ownership.valid()) invalid++;
+      fastest = Math.min(fastest, Number(process.hrtime.bigint() - began) / 1_000);
       assert.equal(invalid, 0);
     }
     assert(fastest < 1_000, `valid() takes ${fastest} ns`);

@@ -63,6 +63,8 @@ export class ClaimRecord implements ClaimSink {
   ownership: Ownership | undefined;
   /** Whom a standby was told of. */
   readonly holders: Holder[] = [];
+  /** How many waited each time it was told that the queue is full. */
+  readonly fulls: number[] = [];
 
   /** `onTold` is called from within the backend's call. */
   constructor(readonly onTold: (what: 'granted' | 'standby' | 'fenced' | 'lost') => void = () => {}) {}
@@ -83,6 +85,10 @@ export class ClaimRecord implements ClaimSink {
 
   lost(): void {
     this.#tell('lost');
+  }
+
+  full(waiting: number): void {
+    this.fulls.push(waiting);
   }
 
   has(what: 'granted' | 'standby' | 'fenced' | 'lost'): boolean {
