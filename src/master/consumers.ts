@@ -12,6 +12,7 @@ import type { Handler } from '../flow/handler.js';
 import { Pump } from '../flow/pump.js';
 import { Statuses, type UntilOptions } from '../flow/statuses.js';
 import { QueueDeletedError, SessionLostError, StoppedError, isRetryable, toError } from '../model/errors.js';
+import type { Catalogue } from '../model/catalogue.js';
 import type { MasterContext } from './context.js';
 import type { ConsumerPlan } from './options.js';
 
@@ -136,12 +137,16 @@ export class Consumers {
   }
 
   /** Resolves when the queue is declared and bound: standby or active. */
-  async start(plan: ConsumerPlan, handler: Handler): Promise<ConsumerHandle> {
+  async start(
+    plan: ConsumerPlan,
+    handler: Handler,
+    catalogue: Catalogue | undefined,
+  ): Promise<ConsumerHandle> {
     const { signal } = plan;
     signal?.throwIfAborted();
     const number = this.#nextNumber++;
     const consumer = new Consumer(`${plan.spec.name}#${number}`, plan, this, this.#context);
-    consumer.pump = this.#makePump(consumer, handler);
+    consumer.pump = this.#makePump(consumer, handler, catalogue);
     this.#register.set(number, consumer);
     const abort = () => void this.stop(consumer);
     signal?.addEventListener('abort', abort, { once: true });
@@ -197,13 +202,14 @@ export class Consumers {
     }
   }
 
-  #makePump(consumer: Consumer, handler: Handler): Pump {
+  #makePump(consumer: Consumer, handler: Handler, catalogue: Catalogue | undefined): Pump {
     const { events, limits, turns, publisher } = this.#context;
     const queue = consumer.queue;
+    const publish = (fence: Ownership | undefined) => publisher(fence, catalogue);
     return new Pump(
       consumer.plan.settings,
       handler,
-      { environment: limits.environment, turns, master: limits.name, publish: publisher },
+      { environment: limits.environment, turns, master: limits.name, catalogue, publish },
       {
         failed: ({ envelope: { id, topic } }, attempt, error) =>
           events.emit('failure', { queue, patterns: undefined, id, topic, attempt, error }),

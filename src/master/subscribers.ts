@@ -11,6 +11,7 @@ import { Deadlines, type Dated } from '../flow/deadlines.js';
 import { Deferred } from '../flow/deferred.js';
 import type { Handler } from '../flow/handler.js';
 import { Subscription } from '../flow/subscription.js';
+import type { Catalogue } from '../model/catalogue.js';
 import { DeadlineError, SessionLostError, StoppedError, isRetryable, toError } from '../model/errors.js';
 import type { MailboxOptions } from '../flow/mailbox.js';
 import type { MasterContext } from './context.js';
@@ -35,6 +36,8 @@ export interface SubscriberPlan {
   readonly patterns: readonly string[];
   readonly mailbox: MailboxOptions;
   readonly signal: AbortSignal | undefined;
+  /** Checks what the handler gets and publishes. */
+  readonly catalogue: Catalogue | undefined;
 }
 
 interface Subscriber extends SubscriptionHandle, Dated {
@@ -155,7 +158,7 @@ export class Subscribers {
       this.#context.events.emit('gap', { subscription: subscriber, reason: 'mailbox', missed: count });
   }
 
-  #enlist(number: number, { patterns, mailbox }: SubscriberPlan, handler: Handler): Subscriber {
+  #enlist(number: number, { patterns, mailbox, catalogue }: SubscriberPlan, handler: Handler): Subscriber {
     const { events, limits, turns, publisher } = this.#context;
     const id = `subscriber-${number}`;
     const stop = (): Promise<void> => {
@@ -166,7 +169,7 @@ export class Subscribers {
       patterns,
       handler,
       mailbox,
-      { turns, master: limits.name, publish: publisher(undefined) },
+      { turns, master: limits.name, catalogue, publish: publisher(undefined, catalogue) },
       {
         failed: ({ envelope }, error) =>
           events.emit('failure', {
