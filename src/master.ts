@@ -28,17 +28,17 @@ import type { DeadLetter } from './master/letters.js';
 import { Queues, type CallOptions, type DeleteQueueOptions, type LettersOptions } from './master/queues.js';
 import { Publishing } from './master/publishing.js';
 import { Subscribers, type SubscriptionHandle } from './master/subscribers.js';
-import type {
-  ConsumeOptionsOf,
-  HandlerOf,
-  PatternArgument,
-  PublishOf,
-  WaitResult,
-} from './master/typed-calls.js';
+import type { ConsumeOptionsOf, HandlerOf, PublishOf, WaitResult } from './master/typed-calls.js';
 import type { WaitForOptions } from './master/wait-for.js';
 import { ConnectError, StoppedError, toError } from './model/errors.js';
 import type { TopicInput } from './model/topic.js';
-import type { MaybeCatalogue, MessageOf, PatternInput, PatternsOf } from './model/typed-message.js';
+import type {
+  CheckPatterns,
+  MaybeCatalogue,
+  MessageOf,
+  PatternInput,
+  PatternsOf,
+} from './model/typed-message.js';
 
 /** A child that does not end within its drain, and so long after it, is stopped by force. */
 const KILL_AFTER_DRAIN_MS = 2_000;
@@ -180,11 +180,11 @@ export class Master<C extends MaybeCatalogue = undefined> {
    * any master, reaches the handler.
    */
   subscribe<const Input extends PatternInput>(
-    pattern: PatternArgument<C, Input>,
+    pattern: Input & CheckPatterns<C, PatternsOf<Input>>,
     handler: HandlerOf<C, PatternsOf<Input>>,
   ): Promise<SubscriptionHandle>;
   subscribe<const Input extends PatternInput>(
-    pattern: PatternArgument<C, Input>,
+    pattern: Input & CheckPatterns<C, PatternsOf<Input>>,
     options: SubscribeOptions,
     handler: HandlerOf<C, PatternsOf<Input>>,
   ): Promise<SubscriptionHandle>;
@@ -238,7 +238,7 @@ export class Master<C extends MaybeCatalogue = undefined> {
 
   /** Subscribes, then checks, then waits: never racy. Resolves with the message, or with what `check` returned. */
   waitFor<const Input extends PatternInput, Found = never>(
-    pattern: PatternArgument<C, Input>,
+    pattern: Input & CheckPatterns<C, PatternsOf<Input>>,
     options?: WaitForOptions<Found>,
   ): Promise<WaitResult<C, PatternsOf<Input>, Found>> {
     return this.#calls.waitFor(pattern, options) as Promise<WaitResult<C, PatternsOf<Input>, Found>>;
@@ -246,7 +246,7 @@ export class Master<C extends MaybeCatalogue = undefined> {
 
   /** Messages as an async iterable, subscribed when it resolves. Leaving the loop ends the subscription. */
   messages<const Input extends PatternInput>(
-    pattern: PatternArgument<C, Input>,
+    pattern: Input & CheckPatterns<C, PatternsOf<Input>>,
     options?: SubscribeOptions,
   ): Promise<AsyncIterableIterator<MessageOf<C, PatternsOf<Input>>>> {
     return this.#calls.messages(pattern, options) as Promise<

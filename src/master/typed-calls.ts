@@ -1,15 +1,7 @@
 import type { Handler, Publish, PublishOptions } from '../flow/handler.js';
 import type { Receipt } from '../flow/outbox.js';
 import type { TopicInput } from '../model/topic.js';
-import type {
-  CheckPatterns,
-  CheckTopic,
-  DataOf,
-  MaybeCatalogue,
-  MessageOf,
-  PatternInput,
-  PatternsOf,
-} from '../model/typed-message.js';
+import type { CheckPatterns, CheckTopic, DataOf, MaybeCatalogue, MessageOf } from '../model/typed-message.js';
 import type { ConsumeOptions } from './options.js';
 
 /** `publish` of a master, or of a delivery, that knows its messages. */
@@ -20,9 +12,6 @@ export type TypedPublish<C> = <const Topic extends TopicInput>(
 ) => Promise<Receipt>;
 
 export type PublishOf<C extends MaybeCatalogue> = [C] extends [undefined] ? Publish : TypedPublish<C>;
-
-/** A pattern, or several, each of which some topic of the catalogue matches. */
-export type PatternArgument<C, Input extends PatternInput> = Input & CheckPatterns<C, PatternsOf<Input>>;
 
 export type HandlerOf<C extends MaybeCatalogue, Pattern> = Handler<MessageOf<C, Pattern>, PublishOf<C>>;
 

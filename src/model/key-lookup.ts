@@ -22,24 +22,14 @@ export type ParameterNames<Key extends string> = Key extends `${infer Word}.${in
 
 type ParameterName<Word extends string> = Word extends `:${infer Name}` ? Name : never;
 
-/** The entries behind each first word; all parameters are one word. What is behind '' is keys that end here. */
-type Children<Entry> = {
-  [
-    E in Entry & string as E extends `${infer Word}.${string}`
-      ? Word extends `:${string}`
-        ? ':'
-        : Word
-      : never
-  ]: E extends `${string}.${infer Rest}` ? Rest : never;
-};
-
-type Child<Entry, Word> = Word extends keyof Children<Entry> ? Children<Entry>[Word] : never;
-
 type TopicWalk<Topic extends string, Entry> = [Entry] extends [never]
   ? never
   : Topic extends `${infer Word}.${infer Rest}`
-    ? TopicWalk<Rest, Child<Entry, Word> | Child<Entry, ':'>>
-    : Child<Child<Entry, Topic> | Child<Entry, ':'>, ''>;
+    ? TopicWalk<Rest, TopicStep<Word, Entry>>
+    : Behind<TopicStep<Topic, Entry>, ''>;
+
+type TopicStep<Word extends string, Entry> =
+  (Word extends FirstWords<Entry> ? Behind<Entry, Word> : never) | Behind<Entry, `:${string}`>;
 
 type PatternWalk<Pattern extends string, Entry> = [Entry] extends [never]
   ? never
@@ -49,13 +39,35 @@ type PatternWalk<Pattern extends string, Entry> = [Entry] extends [never]
       ? PatternWalk<Rest, Suffixes<Entry>>
       : Pattern extends `${infer Word}.${infer Rest}`
         ? PatternWalk<Rest, PatternStep<Word, Entry>>
-        : Child<PatternStep<Pattern, Entry>, ''>;
+        : Behind<PatternStep<Pattern, Entry>, ''>;
 
 type PatternStep<Word extends string, Entry> = Word extends '*'
   ? Tails<Entry>
-  : Word extends keyof Children<Entry>
-    ? Children<Entry>[Word] | Child<Entry, ':'>
-    : Child<Entry, Exclude<Extract<keyof Children<Entry>, Word>, ''> | ':'>;
+  : Word extends FirstWords<Entry>
+    ? Behind<Entry, Word> | Behind<Entry, `:${string}`>
+    : {} extends Record<Word, 1>
+      ? BehindHole<Entry, Word>
+      : Behind<Entry, `:${string}`>;
+
+/** The first words of entries. Made once for all that look into the same entries, as `Behind` is for each word. */
+type FirstWords<Entry> = Entry extends `${infer Word}.${string}` ? Word : never;
+
+/**
+ * What is left after a word; after '' whole keys, of which nothing was left. An intersection picks the entries out of many
+ * without an instantiation for each.
+ */
+type Behind<Entry, Word extends string> = Cut<Entry & `${Word}.${string}`>;
+
+type Cut<Entry> = Entry extends `${string}.${infer Rest}` ? Rest : never;
+
+/** What is left after any word that may stand in the hole. */
+type BehindHole<Entry, Hole extends string> = Entry extends `${infer Word}.${infer Rest}`
+  ? Word extends ''
+    ? never
+    : Word extends Hole | `:${string}`
+      ? Rest
+      : never
+  : never;
 
 /** What is left after one more word, whichever it is. */
 type Tails<Entry> = Entry extends `.${string}`
