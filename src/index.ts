@@ -25,7 +25,7 @@ export { Catalogue, defineMessages, type } from './model/catalogue.js';
 export type { Definitions } from './model/key-checks.js';
 export type { Message } from './model/message.js';
 export type { StandardSchema } from './model/standard-schema.js';
-export type { MessageOf, PatternInput } from './model/typed-message.js';
+export type { MaybeCatalogue, MessageOf, PatternInput } from './model/typed-message.js';
 export { topicMatches, type TopicInput } from './model/topic.js';
 export { TopicIndex } from './model/topic-index.js';
 export * from './model/errors.js';
