@@ -134,7 +134,7 @@ export class Master<C extends MaybeCatalogue = undefined> {
         catalogue,
       );
     this.#calls = calls(options.messages);
-    this.publish = this.#calls.publish as PublishOf<C>;
+    this.publish = this.#calls.publish;
     const master = this as unknown as Master;
     this.#untyped = options.messages ? withCalls(master, calls(undefined)) : master;
     const machine = masterMachine.provide({

@@ -56,7 +56,7 @@ export class Admission {
       };
       const giveUp = (reason: unknown) => {
         end();
-        reject(reason as Error);
+        reject(reason);
       };
       const abort = () => giveUp(signal!.reason);
       const overdue = `The data on "${topic}" was not validated within ${timeoutMs} ms; nothing was sent.`;

@@ -45,7 +45,9 @@ type PatternStep<Word extends string, Entry> = Word extends '*'
   ? Tails<Entry>
   : Word extends FirstWords<Entry>
     ? Behind<Entry, Word> | Behind<Entry, `:${string}`>
-    : {} extends Record<Word, 1>
+    : // A word with a hole makes an index signature, which nothing has to fill.
+      // eslint-disable-next-line @typescript-eslint/no-empty-object-type
+      {} extends Record<Word, 1>
       ? BehindHole<Entry, Word>
       : Behind<Entry, `:${string}`>;
 

@@ -2,6 +2,7 @@
  * What the compiler says of typed messages. Nothing here runs: `npm test` compiles it, and a line under `@ts-expect-error` that
  * compiles is an error.
  */
+import type { StandardSchemaV1 } from '@standard-schema/spec';
 import * as v from 'valibot';
 import { z } from 'zod';
 import {
@@ -13,6 +14,7 @@ import {
   type Master,
   type Message,
   type MessageOf,
+  type StandardSchema,
 } from '../../src/index.js';
 
 type Same<One, Other> =
@@ -249,3 +251,9 @@ export function elsewhere(message: MessageOf<Messages, 'changes.#'>): string {
   return message.key === 'changes.:id.new' ? message.data.author : message.data.reason;
 }
 void (async () => master.subscribe('changes.*.new', elsewhere));
+
+/** The standard as this package writes it out is the standard. */
+export function standard(ours: StandardSchema<1, 2>, theirs: StandardSchemaV1<1, 2>): void {
+  const [there, here]: [StandardSchemaV1<1, 2>, StandardSchema<1, 2>] = [ours, theirs];
+  void [there, here];
+}
