@@ -15,7 +15,10 @@ import type { Environment } from './model/clock.js';
 export interface Backend {
   /** For people: never holds a password. */
   readonly name: string;
-  /** One attempt. Rejects with an error whose `retryable` says whether another attempt may succeed. */
+  /**
+   * One attempt. Rejects with an error whose `retryable` says whether another attempt may succeed. An earlier session of the
+   * same master and incarnation ends, as if its connection had broken.
+   */
   connect(options: ConnectOptions): Promise<Session>;
 }
 
@@ -81,10 +84,15 @@ export interface Session {
 
   /**
    * Deliveries in the order of the queue, at most `prefetch` of them unsettled. An exclusive queue takes the ownership
-   * that `claim` granted, a shared one none. Returned and given back messages come first, in order.
+   * that `claim` granted, a shared one none. Returned and given back messages come first, in order. Rejects with a
+   * QueueNotFoundError; with a FencedError if the ownership is not the one of now; with a QueueInUseError if it has a consumer
+   * already: two would have no order between them.
    */
   consume(queue: string, options: ConsumeOptions, sink: ConsumerSink): Promise<Consumer>;
 
+  /*
+   * Of a queue that does not exist: QueueNotFoundError, of an iteration at its first step.
+   */
   /** The dead letters of a queue, oldest first. Ends with those that were there at the start. */
   deadLetters(queue: string): AsyncIterable<DeadLetter>;
   /**
@@ -94,7 +102,11 @@ export interface Session {
   redrive(queue: string, ids: readonly string[] | undefined): Promise<number>;
   dropDeadLetters(queue: string, ids: readonly string[] | undefined): Promise<number>;
 
-  /** Everything transient is gone when it resolves; what was delivered and not settled is back in its queue. */
+  /**
+   * Ends consumers and claims that are still open, consumers first. When it resolves, everything transient is gone, and what
+   * was delivered and not settled is back in its queue, in order. It is no clean hand-over: a successor flags at least what a
+   * handler had begun.
+   */
   close(): Promise<void>;
 }
 
@@ -119,6 +131,7 @@ export interface TransientSink {
   missed(count: number | undefined): void;
 }
 
+/** Patterns are given in their normal form. */
 export interface TransientQueue {
   /** Resolves once every message published from now on, by any master, is received. Bound twice is bound once. */
   bind(pattern: string): Promise<void>;
@@ -138,7 +151,7 @@ export interface QueueSpec {
    */
   readonly limit:
     { readonly messages: number; readonly onFull: 'reject-publish' | 'drop-oldest' } | undefined;
-  /** Deleted after so long without any consumer, standbys included. */
+  /** Deleted after so long without any consumer, standbys included. A whole number from 1. */
   readonly expiresMs: number | undefined;
   readonly queueType: 'quorum' | 'classic' | undefined;
 }
@@ -209,7 +222,7 @@ export interface Ownership {
   /** Asks at once. Resolves when valid again under the same epoch; rejects with a FencedError when it has ended. */
   revalidate(): Promise<void>;
   /**
-   * Makes the queue's bindings these: new ones are added before old ones are removed. What the queue holds stays in it,
+   * Makes the queue's bindings these, given in their normal form: new ones are added before old ones are removed. What the queue holds stays in it,
    * also under a pattern that is removed; a new pattern brings nothing that was published before the call.
    */
   bind(patterns: readonly string[]): Promise<void>;

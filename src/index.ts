@@ -6,7 +6,7 @@ export type {
   StopOptions,
   SubscribeOptions,
 } from './master/options.js';
-export type { ConsumerHandle } from './master/consumers.js';
+export type { ConsumerHandle } from './master/consumer.js';
 export type { SubscriptionHandle } from './master/subscribers.js';
 export type { CallOptions, DeleteQueueOptions, LettersOptions } from './master/queues.js';
 export type { DeadLetter } from './master/letters.js';
@@ -20,7 +20,7 @@ export type {
   PublishOptions,
   Settlement,
 } from './flow/handler.js';
-export type { Receipt } from './flow/outbox.js';
+export type { Receipt } from './flow/outgoing.js';
 export { Catalogue, defineMessages, type } from './model/catalogue.js';
 export type { Definitions } from './model/key-checks.js';
 export type { Message } from './model/message.js';

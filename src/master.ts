@@ -12,7 +12,8 @@ import { Turns } from './flow/turns.js';
 import { findBackend } from './master/broker.js';
 import { Calls, withCalls } from './master/calls.js';
 import { Connection } from './master/connection.js';
-import { Consumers, type ConsumerHandle } from './master/consumers.js';
+import type { ConsumerHandle } from './master/consumer.js';
+import { Consumers } from './master/consumers.js';
 import type { MasterContext } from './master/context.js';
 import type { MasterEvents } from './master/events.js';
 import {
@@ -95,7 +96,7 @@ export class Master<C extends MaybeCatalogue = undefined> {
     this.done = this.#done.promise;
     this.#connection = new Connection({ backend, limits, link, drains, events, incarnation });
     const dispatcher = new Dispatcher({
-      clock,
+      turns,
       producerMemoryMs: limits.producerMemoryMs,
       missed: (count) => this.#subscribers.missed(count),
     });

@@ -1,7 +1,11 @@
+import { OptionError } from '../model/errors.js';
 import type { Message } from '../model/message.js';
-import type { Receipt } from './outbox.js';
+import type { Receipt } from './outgoing.js';
 
-/** What a handler may say before it returns. The first word counts. */
+/**
+ * What a handler may say before it returns. The first word counts. A `delayMs` that makes no sense (negative, NaN) is as none:
+ * the policy's delay; one that is too long for a timer is the longest.
+ */
 export type Settlement =
   | { readonly type: 'ack' }
   | { readonly type: 'retry'; readonly delayMs?: number }
@@ -48,6 +52,13 @@ export interface HandlerActor<M = Message, P = Publish> {
 }
 
 export type Handler<M = Message, P = Publish> = HandlerFunction<M, P> | HandlerActor<M, P>;
+
+/** Throws an OptionError for what is no settlement: taken as a word it would leave the message unsettled for ever. */
+export function checkSettlement(settlement: Settlement): void {
+  const { type } = settlement ?? {};
+  if (type === 'ack' || type === 'retry' || type === 'reject') return;
+  throw new OptionError(`settle takes { type: 'ack' | 'retry' | 'reject' }, not the type ${String(type)}.`);
+}
 
 export function isHandler(value: unknown): value is Handler {
   if (typeof value === 'function') return true;

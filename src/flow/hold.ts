@@ -6,6 +6,7 @@ import {
   DeadlineError,
   HandlerTimeoutError,
   InvalidDataError,
+  RetryError,
   UnknownTopicError,
   toError,
 } from '../model/errors.js';
@@ -64,6 +65,10 @@ export class Hold implements Task {
   readonly #lanes: Lanes<DurableTask>;
   readonly #inHand = new Map<TaskKey, DurableTask>();
   readonly #running = new Set<DurableTask>();
+  /** Their calls are being noted, and have not begun. */
+  readonly #noting = new Set<DurableTask>();
+  /** Rejections that the broker has not taken yet. */
+  readonly #burying = new Set<Delivery>();
   readonly #timers = new Map<DurableTask, Timer>();
   readonly #deadlines: Deadlines<DurableTask>;
   readonly #arrivals = new Turnstile();
@@ -133,12 +138,15 @@ export class Hold implements Task {
     // A call that ran past its own deadline was an attempt; one that a stop cuts off was none.
     for (const task of this.#running)
       if (this.#isInHand(task) && !task.call?.timedOut) task.delivery.cutOff();
+    for (const task of this.#noting) task.delivery.cutOff();
+    this.#noting.clear();
     this.#hasEnded = true;
     this.#isDispatching = false;
     for (const task of this.#running) task.call?.abort(reason);
     this.#arrivals.clear();
     this.#reading?.abort(reason);
     for (const { delivery } of this.#inHand.values()) this.#forget(delivery);
+    for (const delivery of this.#burying) this.#forget(delivery);
     for (const timer of this.#timers.values()) this.ports.environment.clock.clearTimeout(timer);
     this.#deadlines.clear();
   }
@@ -165,7 +173,8 @@ export class Hold implements Task {
   }
 
   #nextTask(): DurableTask | undefined {
-    if (!this.#isDispatching || this.#running.size >= this.settings.concurrency) return undefined;
+    const calls = this.#running.size + this.#noting.size;
+    if (!this.#isDispatching || calls >= this.settings.concurrency) return undefined;
     return this.#fence.passes() ? this.#lanes.next() : undefined;
   }
 
@@ -240,14 +249,22 @@ export class Hold implements Task {
   }
 
   async #beginNoted(task: DurableTask, noted: Promise<void>): Promise<void> {
-    this.#running.add(task);
-    const isNoted = await noted.then(
-      () => true,
-      () => false,
-    );
-    // Not noted means that the session is going: the message comes again.
-    if (isNoted && this.#isInHand(task) && this.#isDispatching && this.#fence.passes()) this.#call(task);
-    else this.#ended(task);
+    this.#noting.add(task);
+    try {
+      await noted;
+    } catch {
+      // The session is going: the message comes again.
+      this.#noting.delete(task);
+      return;
+    }
+    // If the ownership has lapsed meanwhile, the call begins when it is valid again.
+    this.#fence.say(() => this.#callNoted(task));
+  }
+
+  #callNoted(task: DurableTask): void {
+    if (!this.#noting.delete(task)) return;
+    if (this.#isDispatching) this.#call(task);
+    else task.delivery.cutOff();
   }
 
   #call(task: DurableTask): void {
@@ -282,13 +299,7 @@ export class Hold implements Task {
       ? new HandlerTimeoutError(this.#timeoutText(), { cause: thrown })
       : toError(thrown);
     this.reports.failed(task.delivery, task.attempt, error);
-    const decision = decide(
-      { outcome: 'threw', error, attempt: task.attempt },
-      this.settings.retry,
-      this.ports.environment,
-    );
-    if (decision.type === 'reject') this.#reject(task, decision.reason, error);
-    else if (decision.type === 'retry') this.#retryIn(task, decision.delayMs);
+    this.#decide(task, error);
   }
 
   /** The handler's first word: an ack or a reject counts at once, a retry begins when the call has ended. */
@@ -300,10 +311,18 @@ export class Hold implements Task {
 
   #retryAsked(task: DurableTask, delayMs: number | undefined): void {
     if (!this.#isInHand(task)) return;
-    const { attemptsMax, minDelayMs } = this.settings.retry;
-    if (task.attempt < attemptsMax) this.#retryIn(task, delayMs ?? minDelayMs);
-    else
-      this.#reject(task, 'attempts', new Error('The handler asked for one more attempt than attemptsMax.'));
+    this.#decide(task, new RetryError({ ...(delayMs !== undefined && { delayMs }) }));
+  }
+
+  #decide(task: DurableTask, error: Error): void {
+    const { attempt } = task;
+    const decision = decide(
+      { outcome: 'threw', error, attempt },
+      this.settings.retry,
+      this.ports.environment,
+    );
+    if (decision.type === 'reject') this.#reject(task, decision.reason, error);
+    else if (decision.type === 'retry') this.#retryIn(task, decision.delayMs);
   }
 
   #retryIn(task: DurableTask, delayMs: number): void {
@@ -326,8 +345,10 @@ export class Hold implements Task {
   }
 
   #bury(delivery: Delivery, letter: LetterDetails, copies: readonly Delivery[] = []): void {
+    this.#burying.add(delivery);
     this.#fence.say(() => {
-      delivery.reject(letter).then(
+      const rejected = delivery.reject(letter).finally(() => this.#burying.delete(delivery));
+      rejected.then(
         () => {
           for (const copy of copies) copy.ack();
           this.reports.buried(delivery, letter);

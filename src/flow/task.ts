@@ -1,6 +1,6 @@
 import type { Delivery } from '../backend.js';
 import type { Message } from '../model/message.js';
-import type { DeliveryContext, Publish, Settlement } from './handler.js';
+import { checkSettlement, type DeliveryContext, type Publish, type Settlement } from './handler.js';
 import type { Dated } from './deadlines.js';
 import type { LaneItem } from './lanes.js';
 
@@ -15,6 +15,9 @@ export function taskKey(delivery: Delivery): TaskKey {
 /** One delivery in the hands of a pump, from its arrival until it is settled or given up. */
 export class DurableTask implements LaneItem, Dated {
   dueAt = 0;
+  deadlines: object | undefined = undefined;
+  earlier: this | undefined = undefined;
+  later: this | undefined = undefined;
   /** Handler calls known to have begun, with the one that runs. */
   attempt: number;
   redelivered: boolean;
@@ -88,6 +91,7 @@ export class Call implements DeliveryContext {
   }
 
   readonly settle = (settlement: Settlement): void => {
+    checkSettlement(settlement);
     if (this.word) return;
     this.word = settlement;
     this.#answered?.();

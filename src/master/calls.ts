@@ -6,7 +6,8 @@ import { OptionError } from '../model/errors.js';
 import type { Message } from '../model/message.js';
 import { parsePattern, type TopicInput } from '../model/topic.js';
 import type { PatternInput } from '../model/typed-message.js';
-import type { ConsumerHandle, Consumers } from './consumers.js';
+import type { ConsumerHandle } from './consumer.js';
+import type { Consumers } from './consumers.js';
 import type { MasterEvents } from './events.js';
 import {
   checkConsumeOptions,

@@ -2,20 +2,28 @@ import { outboxMachine, type OutboxEvent } from '../../actors/outbox.js';
 import { fillPromise, fillResource } from '../../actors/slots.js';
 import type { Ownership } from '../backend.js';
 import { Admission } from '../flow/admission.js';
+import { answer } from '../flow/answer.js';
 import type { Drains } from '../flow/drains.js';
 import type { Publish, PublishOptions } from '../flow/handler.js';
 import type { Link } from '../flow/link.js';
-import { Outbox, type Receipt } from '../flow/outbox.js';
+import { Outbox, type Draft } from '../flow/outbox.js';
+import type { Receipt, Terms } from '../flow/outgoing.js';
 import type { Catalogue } from '../model/catalogue.js';
 import { checkHeaders } from '../model/codec.js';
 import { Payload } from '../model/payload.js';
+import { brokerError } from '../model/secrets.js';
 import { parseTopic, type TopicInput } from '../model/topic.js';
 import { checkKeys, positive, type Limits } from './options.js';
 
-const NO_OPTIONS: PublishOptions = Object.freeze({});
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
 /** So many times the window may wait behind it. */
 const WINDOWS_WAITING = 100;
+
+/** What the options of a publish say, checked. */
+interface Given {
+  readonly terms: Terms;
+  readonly headers: Readonly<Record<string, string>>;
+}
 
 /** From what the user gives to a checked message in the outbox; and the slots of the outbox actor. */
 export class Publishing {
@@ -23,15 +31,19 @@ export class Publishing {
   readonly outbox: Outbox;
   readonly #admission: Admission;
   readonly #limits: Limits;
-  readonly #source: string;
 
   constructor(ports: { limits: Limits; link: Link; drains: Drains; incarnation: string }) {
     const { limits, link, drains, incarnation } = ports;
     this.#limits = limits;
-    this.#source = `signalbox:${limits.namespace}/${limits.name}`;
     const { clock } = limits.environment;
     const waitingMax = limits.publishWindow * WINDOWS_WAITING;
-    this.outbox = new Outbox({ clock, incarnation, window: limits.publishWindow, waitingMax });
+    this.outbox = new Outbox({
+      clock,
+      incarnation,
+      source: `signalbox:${limits.namespace}/${limits.name}`,
+      window: limits.publishWindow,
+      waitingMax,
+    });
     this.#admission = new Admission({ clock, waitingMax });
     this.machine = outboxMachine.provide({
       actors: {
@@ -51,39 +63,63 @@ export class Publishing {
 
   /** Rejects, and sends nothing, if the topic, the data or an option is wrong, or the catalogue does not have it so. */
   publisher(fence: Ownership | undefined, catalogue: Catalogue | undefined): Publish {
+    const usual: Given = {
+      terms: { timeoutMs: this.#limits.publishTimeoutMs, fence, signal: undefined },
+      headers: NO_HEADERS,
+    };
     return (topic, data, options) => {
       try {
-        return this.#publish(topic, data, options, fence, catalogue);
+        const given = options === undefined ? usual : this.#check(options, fence);
+        return this.#publish(topic, data, given, catalogue);
       } catch (error) {
         return Promise.reject(error);
       }
     };
   }
 
+  #check(options: PublishOptions, fence: Ownership | undefined): Given {
+    checkKeys('publish', options, ['headers', 'timeoutMs', 'signal']);
+    const { headers, timeoutMs = this.#limits.publishTimeoutMs, signal } = options;
+    return {
+      terms: { timeoutMs: positive('timeoutMs', timeoutMs), fence, signal },
+      headers: checkHeaders(headers),
+    };
+  }
+
   #publish(
-    topic: TopicInput,
+    input: TopicInput,
     data: unknown,
-    options: PublishOptions = NO_OPTIONS,
-    fence: Ownership | undefined,
+    { terms, headers }: Given,
     catalogue: Catalogue | undefined,
   ): Promise<Receipt> {
-    const { maxMessageBytes, publishTimeoutMs, environment } = this.#limits;
-    if (options !== NO_OPTIONS) checkKeys('publish', options, ['headers', 'timeoutMs', 'signal']);
-    const { headers, timeoutMs, signal } = options;
-    const parsed = parseTopic(topic);
+    const topic = parseTopic(input);
     const draft = {
-      topic: parsed.topic,
-      time: environment.clock.wall(),
-      source: this.#source,
-      headers: headers === undefined ? NO_HEADERS : checkHeaders(headers),
-      payload: Payload.of(data, { maxBytes: maxMessageBytes }),
+      topic: topic.topic,
+      headers,
+      payload: Payload.of(data, { maxBytes: this.#limits.maxMessageBytes }),
     };
-    const withinMs = timeoutMs === undefined ? publishTimeoutMs : positive('timeoutMs', timeoutMs);
-    const send = (leftMs: number) => this.outbox.publish(draft, { timeoutMs: leftMs, fence, signal });
+    if (!catalogue && !this.#admission.isWaiting) return this.#send(draft, terms);
     // What is sent is what was given, so that the receiver's schema reads what this one has read.
-    const reading = catalogue?.read(parsed, draft.payload.value());
+    const reading = catalogue?.read(topic, draft.payload.value());
     const verdict = reading instanceof Promise ? reading : undefined;
-    if (!verdict && !this.#admission.isWaiting) return send(withinMs);
-    return this.#admission.admit({ topic: parsed.topic, verdict, timeoutMs: withinMs, signal, send });
+    if (!verdict && !this.#admission.isWaiting) return this.#send(draft, terms);
+    const { timeoutMs, signal } = terms;
+    const send = (leftMs: number) => this.#send(draft, { ...terms, timeoutMs: leftMs });
+    return this.#admission.admit({ topic: draft.topic, verdict, timeoutMs, signal, send });
+  }
+
+  #send(draft: Draft, terms: Terms): Promise<Receipt> {
+    const { fence } = terms;
+    if (fence && !fence.valid()) return this.#publishLapsed(draft, terms, fence);
+    return this.outbox.publish(draft, terms);
+  }
+
+  /** The ownership has lapsed, or ended: asking tells. */
+  async #publishLapsed(draft: Draft, terms: Terms, fence: Ownership): Promise<Receipt> {
+    const what = `The ownership of queue "${fence.queue}" has lapsed; asking for it`;
+    await answer(this.#limits.environment.clock, { what, ...terms }, () =>
+      fence.revalidate().catch((thrown: unknown) => Promise.reject(brokerError(thrown))),
+    );
+    return this.outbox.publish(draft, terms);
   }
 }

@@ -12,9 +12,10 @@ import { Deferred } from '../flow/deferred.js';
 import type { Handler } from '../flow/handler.js';
 import { Subscription } from '../flow/subscription.js';
 import type { Catalogue } from '../model/catalogue.js';
-import { DeadlineError, SessionLostError, StoppedError, isRetryable, toError } from '../model/errors.js';
+import { DeadlineError, StoppedError } from '../model/errors.js';
 import type { MailboxOptions } from '../flow/mailbox.js';
 import type { MasterContext } from './context.js';
+import { refusalOf } from './refusal.js';
 
 /** What `subscribe` resolves with. */
 export interface SubscriptionHandle {
@@ -196,6 +197,9 @@ export class Subscribers {
       closePump: () => {},
       interrupted: false,
       dueAt: 0,
+      deadlines: undefined,
+      earlier: undefined,
+      later: undefined,
       error: undefined,
       stop,
       [Symbol.asyncDispose]: stop,
@@ -226,11 +230,9 @@ export class Subscribers {
       return { type: 'done' };
     } catch (thrown) {
       await this.#unbind(subscriber);
-      if (thrown instanceof SessionLostError || this.#context.link.session !== session)
-        return { type: 'session.lost' };
-      // What may pass is the supervisor's affair: the child crashes, and is started again after a while.
-      if (isRetryable(thrown)) throw thrown;
-      subscriber.error = toError(thrown);
+      const refusal = refusalOf(thrown, session, this.#context.link);
+      if (!refusal) return { type: 'session.lost' };
+      subscriber.error = refusal;
       return { type: 'failed' };
     }
   }

@@ -11,6 +11,7 @@ export type Timer = object | number;
 export interface Clock {
   now(): number;
   wall(): number;
+  /** Of whatever delay, also of months. */
   setTimeout(callback: () => void, delayMs: number): Timer;
   /** Undefined is no timer. */
   clearTimeout(timer: Timer | undefined): void;
@@ -25,14 +26,41 @@ export interface Environment {
   readonly randomId: () => string;
 }
 
+/** The longest delay of a timer of Node's. */
+export const TIMER_MAX_MS = 2_147_483_647;
+
 const LETTERS = '0123456789abcdefghijklmnopqrstuv';
 
 export const systemClock: Clock = {
   now: () => performance.now(),
   wall: () => Date.now(),
-  setTimeout: (callback, delayMs) => setTimeout(callback, delayMs),
-  clearTimeout: (timer) => clearTimeout(timer as NodeJS.Timeout | undefined),
+  setTimeout: (callback, delayMs) =>
+    delayMs > TIMER_MAX_MS ? new LongTimer(callback, delayMs) : setTimeout(callback, delayMs),
+  clearTimeout: (timer) => {
+    if (timer instanceof LongTimer) timer.clear();
+    else clearTimeout(timer as NodeJS.Timeout | undefined);
+  },
 };
+
+/** Node's timers hold 31 bits: set for longer, one would fire at once. */
+class LongTimer {
+  readonly #callback: () => void;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(callback: () => void, delayMs: number) {
+    this.#callback = callback;
+    this.#wait(delayMs);
+  }
+
+  clear(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #wait(leftMs: number): void {
+    if (leftMs <= TIMER_MAX_MS) this.#timer = setTimeout(this.#callback, leftMs);
+    else this.#timer = setTimeout(() => this.#wait(leftMs - TIMER_MAX_MS), TIMER_MAX_MS);
+  }
+}
 
 export const systemEnvironment: Environment = {
   clock: systemClock,

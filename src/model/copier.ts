@@ -81,7 +81,9 @@ export class Copier {
 
   #copyRecord(source: object, depth: number): unknown {
     const copy: Record<string, unknown> = {};
-    for (const key of Object.keys(source)) {
+    // Without the list of keys that Object.keys would make.
+    for (const key in source) {
+      if (!Object.hasOwn(source, key)) continue;
       const value = this.#read(source, key, depth);
       if (key === 'toJSON' && typeof value === 'function') return this.#copyJson(source, depth);
       this.bytes += 6 * key.length + 3;

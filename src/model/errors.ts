@@ -271,7 +271,10 @@ export class RejectError extends SignalboxError {
   readonly scope = 'message';
 }
 
-/** Thrown by a handler to be called again after `delayMs` instead of the policy's delay. */
+/**
+ * Thrown by a handler to be called again after `delayMs` instead of the policy's delay, which is taken for a delay that
+ * makes no sense (negative, NaN).
+ */
 export class RetryError extends SignalboxError {
   readonly code = 'ERR_RETRY';
   readonly scope = 'message';

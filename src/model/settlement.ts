@@ -1,4 +1,5 @@
 import { delayMs, type Backoff } from './backoff.js';
+import { TIMER_MAX_MS } from './clock.js';
 import { HandlerTimeoutError, RejectError, RetryError, toError } from './errors.js';
 
 /** How a handler call ended. `attempt` counts from 1, over all masters, time-outs included. */
@@ -17,9 +18,6 @@ export type Settlement =
   | { readonly type: 'ack' }
   | { readonly type: 'retry'; readonly delayMs: number }
   | { readonly type: 'reject'; readonly reason: 'attempts' | 'rejected'; readonly error: Error };
-
-// The longest delay of a Node timer: a longer one would fire at once.
-const DELAY_MAX_MS = 2_147_483_647;
 
 /**
  * A handler that returns acks. One that throws `RejectError` rejects at once; anything else retries until `attemptsMax`
@@ -43,5 +41,5 @@ export function decide(
   if (asked === undefined || !(asked >= 0)) {
     return { type: 'retry', delayMs: delayMs({ ...policy, attempt }, ports.random) };
   }
-  return { type: 'retry', delayMs: Math.min(asked, DELAY_MAX_MS) };
+  return { type: 'retry', delayMs: Math.min(asked, TIMER_MAX_MS) };
 }

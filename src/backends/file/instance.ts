@@ -1,6 +1,6 @@
 import { pack, unpack } from 'msgpackr';
-import { FolderError } from '../../model/errors.js';
 import type { Databases } from './databases.js';
+import { Damage } from './folder-errors.js';
 import { packQueue, unpackQueue } from './records.js';
 import { lastPlace } from './stored-queue.js';
 
@@ -22,16 +22,18 @@ export function takeFolder(databases: Databases, name: string): Instance {
   return root.transactionSync(() => {
     const format = meta.getBinary('format');
     if (format && (unpack(format) as number) > FORMAT)
-      throw new FolderError('it was written by a newer signalbox: upgrade this one');
+      throw new Damage('it was written by a newer signalbox: upgrade this one');
     if (!format) void meta.put('format', pack(FORMAT), 0);
     const before = meta.getEntry(HUB);
     const [, wasClosed] = before ? (unpack(before.value) as [string, boolean]) : ['', true];
-    if (!wasClosed)
-      for (const { key, value } of [...queues.getRange({ start: 0 })])
-        void queues.put(
-          key,
-          packQueue({ ...unpackQueue(value), flaggedBefore: lastPlace(databases, key) + 1 }),
-        );
+    for (const { key, value } of [...queues.getRange({ start: 0 })]) {
+      const record = unpackQueue(value);
+      // Positions go on after the newest entry: what comes fresh must not fall under an old flag.
+      const next = lastPlace(databases, key) + 1;
+      const flaggedBefore = wasClosed ? Math.min(record.flaggedBefore, next) : next;
+      if (flaggedBefore !== record.flaggedBefore)
+        void queues.put(key, packQueue({ ...record, flaggedBefore }));
+    }
     const version = (before?.version ?? 0) + 1;
     void meta.put(HUB, pack([name, false]), version);
     return { version };
@@ -39,13 +41,37 @@ export function takeFolder(databases: Databases, name: string): Instance {
 }
 
 /** Writes in one transaction, unless another hub has taken the folder. Says whether it did. Resolves when it is safe. */
-export function writeAs({ version }: Instance, { meta }: Databases, write: () => void): Promise<boolean> {
-  return meta.ifVersion(HUB, version, write);
+export async function writeAs(
+  { version }: Instance,
+  { meta }: Databases,
+  write: () => void,
+): Promise<boolean> {
+  try {
+    return await meta.ifVersion(HUB, version, write);
+  } catch (error) {
+    // LMDB tells what went wrong by a promise of its own.
+    const { commitError } = error as { commitError?: Promise<never> };
+    if (commitError) await commitError;
+    throw error;
+  }
 }
 
 /** Writes down that everything that was handed over is settled. */
 export function leaveFolder(instance: Instance, databases: Databases, name: string): Promise<boolean> {
   return writeAs(instance, databases, () => {
     void databases.meta.put(HUB, pack([name, true]), instance.version + 1);
+  });
+}
+
+/**
+ * Lets the folder go on in another data file: within the call nobody can write, and afterwards nobody in this one. Says
+ * whether this hub still had the folder.
+ */
+export function handOver({ version }: Instance, { root, meta }: Databases, exchange: () => void): boolean {
+  return root.transactionSync(() => {
+    if (meta.getEntry(HUB)?.version !== version) return false;
+    exchange();
+    void meta.put(HUB, pack(['compacted', false]), version + 1);
+    return true;
   });
 }

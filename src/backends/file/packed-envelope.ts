@@ -60,7 +60,11 @@ export class PackedEnvelope implements Envelope {
   }
 
   get bytes(): Uint8Array {
-    return this.#bytes ?? this.#shelf!.read(this.#place);
+    if (this.#bytes) return this.#bytes;
+    const bytes = this.#shelf!.read(this.#place);
+    // Who asks for the bytes asks for the topic next.
+    this.#topic ??= topicOf(bytes);
+    return bytes;
   }
 
   /** How many bytes it keeps in memory: none if they are on a shelf. */
@@ -103,7 +107,7 @@ export class PackedEnvelope implements Envelope {
   get #unpacked(): Envelope {
     if (this.#envelope) return this.#envelope;
     const { bytes } = this;
-    const envelope = unpackEnvelope((this.#topic ??= topicOf(bytes)), bytes);
+    const envelope = unpackEnvelope(this.topic, bytes);
     if (this.#bytes) this.#envelope = envelope;
     return envelope;
   }

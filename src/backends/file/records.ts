@@ -1,8 +1,8 @@
 import { crc32 } from 'node:zlib';
 import { Packr, Unpackr } from 'msgpackr';
 import type { QueueSpec } from '../../backend.js';
-import { FolderError } from '../../model/errors.js';
 import type { Entry, Letter } from '../hub/durable-queue.js';
+import { Damage } from './folder-errors.js';
 import { packEnvelope } from './packed-envelope.js';
 
 /** Of the records below. */
@@ -36,14 +36,14 @@ function unseal(what: string, sealed: Uint8Array): Uint8Array {
   const bytes = sealed.subarray(4);
   if (sealed.length >= 4 && new DataView(sealed.buffer, sealed.byteOffset).getUint32(0) === crc32(bytes))
     return bytes;
-  throw new FolderError(`its ${what} is damaged`);
+  throw new Damage(`its ${what} is damaged`);
 }
 
 function unpack(what: string, sealed: Uint8Array): readonly unknown[] {
   const fields = unpackr.unpack(unseal(what, sealed)) as unknown;
-  if (!Array.isArray(fields)) throw new FolderError(`its ${what} is damaged`);
+  if (!Array.isArray(fields)) throw new Damage(`its ${what} is damaged`);
   if (fields[0] !== RECORD_VERSION)
-    throw new FolderError(`its ${what} was written by a newer signalbox: upgrade this one`);
+    throw new Damage(`its ${what} was written by a newer signalbox: upgrade this one`);
   return fields as readonly unknown[];
 }
 

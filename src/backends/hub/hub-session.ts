@@ -13,7 +13,7 @@ import type {
   TransientQueue,
   TransientSink,
 } from '../../backend.js';
-import { FencedError, QueueFullError, SessionLostError } from '../../model/errors.js';
+import { FencedError, QueueFullError, QueueInUseError, SessionLostError } from '../../model/errors.js';
 import type { Envelope } from '../../model/message.js';
 import type { Hub, Listener } from './hub.js';
 import { HubClaim, HubOwnership } from './hub-claim.js';
@@ -138,6 +138,8 @@ export class HubSession implements Session {
     const owns = ownership instanceof HubOwnership && ownership.claim.queue === queue && ownership.valid();
     if (queue.spec.ownership === 'exclusive' && !owns)
       throw new FencedError(`Queue "${name}" is exclusive, and this is not the ownership that it has now.`);
+    if (queue.spec.ownership === 'exclusive' && queue.takers.length > 0)
+      throw new QueueInUseError(`Queue "${name}" is exclusive, and its owner consumes it already.`);
     // A shared queue takes none: its consumers do not end with their keeper.
     const taken = queue.spec.ownership === 'exclusive' ? options : { ...options, ownership: undefined };
     const consumer = new HubConsumer(this.#hub, queue, taken, sink, this.#confirmed, this);

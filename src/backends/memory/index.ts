@@ -1,7 +1,6 @@
 import type { Backend, ConnectOptions, Session } from '../../backend.js';
-import { Hub } from '../hub/hub.js';
 import { HubSession } from '../hub/hub-session.js';
-import { noJournal } from '../hub/journal.js';
+import { Hubs, sharedHubs } from './hubs.js';
 
 const CONFIRMED = Promise.resolve();
 /** After so many confirms the event loop turns: a chain of publishes would keep timers, sockets and handlers waiting. */
@@ -12,15 +11,25 @@ const CONFIRMS_IN_A_TURN = 256;
  * as long as the backend object.
  */
 export function memoryBackend(name = 'memory:'): Backend {
-  const hubs = new Map<string, Hub>();
+  return backendOver(name, new Hubs(), '');
+}
+
+/** The hub of that name, shared by the whole process. What is durable lives as long as the process. */
+export function sharedMemoryBackend(name: string): Backend {
+  return backendOver(`memory:${name}`, sharedHubs, `${name}:`);
+}
+
+function backendOver(name: string, hubs: Hubs, prefix: string): Backend {
   return {
     name,
     async connect(options: ConnectOptions): Promise<Session> {
       options.signal.throwIfAborted();
-      let hub = hubs.get(options.namespace);
-      if (!hub) hubs.set(options.namespace, (hub = new Hub(options.environment, noJournal)));
+      // Looked up for each session: a backend outlives a hub that was forgotten meanwhile.
+      const hub = hubs.of(prefix + options.namespace, options.environment);
       hub.admit(options.master, options.incarnation);
-      return new HubSession(hub, options.master, options.incarnation, confirmations());
+      const session = new HubSession(hub, options.master, options.incarnation, confirmations());
+      void session.closed.then(() => hubs.sweep());
+      return session;
     },
   };
 }
@@ -40,13 +49,4 @@ function confirmations(): () => Promise<void> {
     );
     return turn;
   };
-}
-
-const shared = new Map<string, Backend>();
-
-/** The hub of that name, shared by the whole process. */
-export function sharedMemoryBackend(name: string): Backend {
-  let backend = shared.get(name);
-  if (!backend) shared.set(name, (backend = memoryBackend(`memory:${name}`)));
-  return backend;
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { QueueInUseError } from '../../model/errors.js';
 import { casesOf } from './case.js';
 import type { Lab } from './lab.js';
 import { ConsumerRecord, dataOf, numbers } from './records.js';
@@ -83,6 +84,18 @@ export const exclusiveCases = casesOf('durable-exclusive', {
     await lab.gets(work.sink, numbers(1, 7));
     await work.consumer.close();
     await lab.gets((await master.consume(queue, work)).sink, [1, 3, 5, 6, 7, 8]);
+  },
+
+  'has one consumer at a time under one ownership': async (lab) => {
+    const master = await lab.connect('master');
+    const queue = lab.unique('queue');
+    await master.declare(queue);
+    const first = await master.work(queue, { patterns: ['#'], prefetch: 1 });
+    await assert.rejects(master.consume(queue, first), QueueInUseError);
+    await master.publishAll('a.b', [1, 2]);
+    await lab.gets(first.sink, [1]);
+    await first.consumer.close();
+    await lab.gets((await master.consume(queue, first)).sink, [1, 2]);
   },
 
   'has processed every ack when a consumer has closed': async (lab) => {

@@ -3,7 +3,7 @@ import type { QueueSpec } from '../../backend.js';
 import { isRetryable, QueueInUseError, QueueNotFoundError, QueueSettingsError } from '../../model/errors.js';
 import { casesOf } from './case.js';
 import { specOf } from './member.js';
-import { numbers } from './records.js';
+import { ClaimRecord, collect, ConsumerRecord, numbers } from './records.js';
 
 export const queueCases = casesOf('queues', {
   'are declared once: whoever declares again finds the same one': async (lab) => {
@@ -41,6 +41,23 @@ export const queueCases = casesOf('queues', {
     assert.equal(await master.session.findQueue(queue), false);
     assert.equal(await master.status(queue), undefined);
     await assert.rejects(master.stand(queue), QueueNotFoundError);
+  },
+
+  'that do not exist are refused whatever is asked of them, and not created': async (lab) => {
+    const { session } = await lab.connect('master');
+    const queue = lab.unique('queue');
+    const options = { prefetch: 1, ownership: undefined };
+    const asked: Record<string, () => Promise<unknown>> = {
+      claim: () => session.claim(queue, new ClaimRecord()),
+      consume: () => session.consume(queue, options, new ConsumerRecord()),
+      deleteQueue: () => session.deleteQueue(queue, { whileInUse: true }),
+      deadLetters: () => collect(session.deadLetters(queue)),
+      redrive: () => session.redrive(queue, undefined),
+      'redrive of none': () => session.redrive(queue, []),
+      dropDeadLetters: () => session.dropDeadLetters(queue, ['no such letter']),
+    };
+    for (const [name, ask] of Object.entries(asked)) await assert.rejects(ask(), QueueNotFoundError, name);
+    assert.deepEqual(await session.queues(), []);
   },
 
   'outlive every session': async (lab) => {

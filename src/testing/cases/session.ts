@@ -102,6 +102,24 @@ export const sessionCases = casesOf('session', {
     await lab.gets((await after.consume(queues[1])).sink, numbers(2, 8));
   },
 
+  'gives an exclusive queue to a standby when it closes with consumer and claim open': async (lab) => {
+    const [before, after] = [await lab.connect('before'), await lab.connect('after')];
+    const queue = lab.unique('queue');
+    await before.declare(queue);
+    const work = await before.work(queue, { patterns: ['#'] });
+    const { told } = await after.stand(queue);
+    await before.publishAll('a.b', numbers(1, 4));
+    await lab.gets(work.sink, numbers(1, 4));
+    await work.sink.of(2).begin(1);
+    work.sink.of(1).ack();
+    await before.session.close();
+    const ownership = await after.granted(told);
+    const { sink } = await after.consume(queue, { ownership });
+    await lab.gets(sink, [2, 3, 4]);
+    assert(sink.of(2).redelivered && sink.of(2).attempt >= 2);
+    assert.deepEqual([work.sink.losses, work.told.has('lost'), work.told.has('fenced')], [[], false, false]);
+  },
+
   'leaves other sessions alone when it ends': async (lab) => {
     const [stays, closes, dies] = [
       await lab.connect('stays'),
@@ -151,6 +169,8 @@ export const sessionCases = casesOf('session', {
     const first = await lab.connect('build-1', { incarnation: 'incarnation' });
     // Its connection broke, and the broker may not have noticed.
     const second = await lab.connect('build-1', { incarnation: 'incarnation' });
+    assert((await first.session.closed) instanceof Error, 'the earlier session has ended');
+    await assert.rejects(first.publish('a.b', 0), SessionLostError);
     await first.crash();
     await second.publish('a.b', 1);
     await assert.rejects(lab.connect('build-1', { incarnation: 'another' }), MasterNameTakenError);
