@@ -1,4 +1,4 @@
-export { createMaster, Master, type PatternInput } from './master.js';
+export { createMaster, Master } from './master.js';
 export type {
   ConsumeOptions,
   MasterOptions,
@@ -21,7 +21,11 @@ export type {
   Settlement,
 } from './flow/handler.js';
 export type { Receipt } from './flow/outgoing.js';
+export { Catalogue, defineMessages, type } from './model/catalogue.js';
+export type { Definitions } from './model/key-checks.js';
 export type { Message } from './model/message.js';
+export type { StandardSchema } from './model/standard-schema.js';
+export type { MaybeCatalogue, MessageOf, PatternInput } from './model/typed-message.js';
 export { topicMatches, type TopicInput } from './model/topic.js';
 export { TopicIndex } from './model/topic-index.js';
 export * from './model/errors.js';

@@ -1,4 +1,6 @@
+import type { Catalogue } from '../model/catalogue.js';
 import { toError } from '../model/errors.js';
+import type { Message } from '../model/message.js';
 import { callHandler, isThenable, type DeliveryContext, type Handler, type Publish } from './handler.js';
 import { Mailbox, type MailboxOptions } from './mailbox.js';
 import type { Parcel } from './message-view.js';
@@ -17,6 +19,8 @@ export interface SubscriptionPorts {
   readonly turns: Turns;
   readonly master: string;
   readonly publish: Publish;
+  /** Checks what the handler gets. */
+  readonly catalogue: Catalogue | undefined;
 }
 
 /**
@@ -81,11 +85,17 @@ export class Subscription implements Task {
   #call(parcel: Parcel): void {
     try {
       this.#delivery ??= new TransientDelivery(this);
-      const result = callHandler(this.handler, parcel.message(), this.#delivery, nothing);
+      const message = parcel.message(this.ports.catalogue);
+      const result =
+        message instanceof Promise ? message.then((read) => this.#hand(read)) : this.#hand(message);
       if (isThenable(result)) this.#running = this.#settle(parcel, result);
     } catch (thrown) {
       this.reports.failed(parcel, toError(thrown));
     }
+  }
+
+  #hand(message: Message): unknown {
+    return this.#open ? callHandler(this.handler, message, this.#delivery!, nothing) : undefined;
   }
 
   async #settle(parcel: Parcel, result: PromiseLike<unknown>): Promise<void> {

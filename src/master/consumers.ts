@@ -5,8 +5,10 @@ import {
   type ConsumerStatus,
 } from '../../actors/consumer.js';
 import { fillPromise, fillResource } from '../../actors/slots.js';
+import type { Ownership } from '../backend.js';
 import type { Handler } from '../flow/handler.js';
 import { Pump } from '../flow/pump.js';
+import type { Catalogue } from '../model/catalogue.js';
 import { QueueDeletedError, StoppedError } from '../model/errors.js';
 import { brokerError } from '../model/secrets.js';
 import { Consumer, type ConsumerHandle, type Tell } from './consumer.js';
@@ -60,13 +62,17 @@ export class Consumers {
   }
 
   /** Resolves when the queue is declared and bound: standby or active. */
-  async start(plan: ConsumerPlan, handler: Handler): Promise<ConsumerHandle> {
+  async start(
+    plan: ConsumerPlan,
+    handler: Handler,
+    catalogue: Catalogue | undefined,
+  ): Promise<ConsumerHandle> {
     const { signal } = plan;
     signal?.throwIfAborted();
     const number = this.#nextNumber++;
     const id = `${plan.spec.name}#${number}`;
     const consumer: Consumer = new Consumer(id, plan, this.#context.clock, () => this.stop(consumer));
-    consumer.pump = this.#makePump(consumer, handler);
+    consumer.pump = this.#makePump(consumer, handler, catalogue);
     this.#register.set(number, consumer);
     const abort = () => void this.stop(consumer);
     signal?.addEventListener('abort', abort, { once: true });
@@ -123,13 +129,14 @@ export class Consumers {
     }
   }
 
-  #makePump(consumer: Consumer, handler: Handler): Pump {
+  #makePump(consumer: Consumer, handler: Handler, catalogue: Catalogue | undefined): Pump {
     const { events, limits, turns, publisher } = this.#context;
     const queue = consumer.queue;
+    const publish = (fence: Ownership | undefined) => publisher(fence, catalogue);
     return new Pump(
       consumer.plan.settings,
       handler,
-      { environment: limits.environment, turns, master: limits.name, publish: publisher },
+      { environment: limits.environment, turns, master: limits.name, catalogue, publish },
       {
         failed: ({ envelope: { id, topic } }, attempt, error) =>
           events.emit('failure', { queue, patterns: undefined, id, topic, attempt, error }),

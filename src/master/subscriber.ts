@@ -6,6 +6,7 @@ import type { Events } from '../flow/events.js';
 import type { Handler } from '../flow/handler.js';
 import type { MailboxOptions } from '../flow/mailbox.js';
 import type { Parcel } from '../flow/message-view.js';
+import type { Catalogue } from '../model/catalogue.js';
 import { Subscription, type SubscriptionPorts, type SubscriptionReports } from '../flow/subscription.js';
 import type { MasterEvents } from './events.js';
 
@@ -29,6 +30,8 @@ export interface SubscriberPlan {
   readonly patterns: readonly string[];
   readonly mailbox: MailboxOptions;
   readonly signal: AbortSignal | undefined;
+  /** Checks what the handler gets and publishes. */
+  readonly catalogue: Catalogue | undefined;
 }
 
 /** What all subscribers of a master share. */

@@ -8,6 +8,7 @@ import {
 import type { Session } from '../backend.js';
 import { Deadlines } from '../flow/deadlines.js';
 import type { Handler } from '../flow/handler.js';
+import type { Catalogue } from '../model/catalogue.js';
 import { DeadlineError, StoppedError, toError } from '../model/errors.js';
 import type { MasterContext } from './context.js';
 import { refusalOf } from './refusal.js';
@@ -34,23 +35,14 @@ export class Subscribers {
   readonly #context: MasterContext;
   readonly #register = new Map<number, Subscriber>();
   readonly #byId = new Map<string, Subscriber>();
-  readonly #ports: SubscriberPorts;
+  readonly #ports = new Map<Catalogue | undefined, SubscriberPorts>();
   readonly #starting: Deadlines<Subscriber>;
   readonly #machine;
   #nextNumber = 1;
 
   constructor(context: MasterContext) {
     this.#context = context;
-    const { connectTimeoutMs, name } = context.limits;
-    this.#ports = {
-      turns: context.turns,
-      events: context.events,
-      master: name,
-      publish: context.publisher(undefined),
-      stop: ({ id }) => {
-        if (this.#byId.has(id)) context.stopChild(id);
-      },
-    };
+    const { connectTimeoutMs } = context.limits;
     this.#starting = new Deadlines({
       clock: context.clock,
       graceMs: 20,
@@ -77,7 +69,7 @@ export class Subscribers {
 
   /** Resolves once every message published from now on that matches reaches the handler. */
   async start(plan: SubscriberPlan, handler: Handler): Promise<SubscriptionHandle> {
-    const subscriber = new Subscriber(this.#nextNumber++, plan, handler, this.#ports);
+    const subscriber = new Subscriber(this.#nextNumber++, plan, handler, this.#portsWith(plan.catalogue));
     const { id, number, ready } = subscriber;
     this.#register.set(number, subscriber);
     this.#byId.set(id, subscriber);
@@ -91,6 +83,25 @@ export class Subscribers {
       this.#starting.delete(subscriber);
     }
     return subscriber;
+  }
+
+  /** Shared by all that have the same catalogue, or none: there may be very many. */
+  #portsWith(catalogue: Catalogue | undefined): SubscriberPorts {
+    const made = this.#ports.get(catalogue);
+    if (made) return made;
+    const { turns, events, limits, publisher } = this.#context;
+    const ports: SubscriberPorts = {
+      turns,
+      events,
+      master: limits.name,
+      catalogue,
+      publish: publisher(undefined, catalogue),
+      stop: ({ id }) => {
+        if (this.#byId.has(id)) this.#context.stopChild(id);
+      },
+    };
+    this.#ports.set(catalogue, ports);
+    return ports;
   }
 
   #listen(subscriber: Subscriber, signal: AbortSignal): void {

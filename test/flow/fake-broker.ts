@@ -103,6 +103,7 @@ export class HoldLab {
           throw error;
         }),
         master: 'm',
+        catalogue: undefined,
         publish: (fence) => {
           this.fences.push(fence);
           return publish;

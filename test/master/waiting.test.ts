@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import type { Message } from '../../src/index.js';
 import { rejection } from '../eventually.js';
 import { farm } from './farm.js';
 
@@ -7,7 +6,7 @@ describe('waitFor and messages', () => {
   it('resolves with the message, or with what check returned', async () => {
     const master = await farm()('a');
     const waiting = master.waitFor('done', { check: () => master.publish('done', 7).then(() => undefined) });
-    expect(((await waiting) as Message).data).toBe(7);
+    expect((await waiting).data).toBe(7);
     expect(await master.waitFor('never', { check: () => 'already' })).toBe('already');
   });
 
