@@ -1,5 +1,5 @@
 import type { Message } from '../model/message.js';
-import type { Receipt } from './outbox.js';
+import type { Receipt } from './outgoing.js';
 
 /** What a handler may say before it returns. The first word counts. */
 export type Settlement =

@@ -3,8 +3,8 @@ import type { QueueSpec, TransientSink } from '../../backend.js';
 import type { Environment } from '../../model/clock.js';
 import type { Envelope } from '../../model/message.js';
 import { QueueInUseError, QueueNotFoundError, QueueSettingsError } from '../../model/errors.js';
+import { Routes } from '../../model/routes.js';
 import { parsePattern } from '../../model/topic.js';
-import { TopicIndex } from '../../model/topic-index.js';
 import { DurableQueue, type KeptQueue } from './durable-queue.js';
 import type { Journal } from './journal.js';
 import { Operations, type Word } from './operations.js';
@@ -29,7 +29,7 @@ export class Hub {
   readonly queues = new Map<string, DurableQueue>();
   readonly members = new Map<string, Member>();
   readonly operations = new Operations();
-  readonly #targets = new TopicIndex<DurableQueue | Listener>();
+  readonly #targets = new Routes<DurableQueue | Listener>();
 
   constructor(
     readonly environment: Environment,
@@ -40,7 +40,7 @@ export class Hub {
   publish(message: Envelope): string[] | undefined {
     // Here the hub itself refuses a former owner: receivers need no fence.
     const envelope = message.fence ? { ...message, fence: undefined } : message;
-    return this.operations.run(() => this.#route(envelope));
+    return this.operations.run(this.#route, envelope);
   }
 
   bind(pattern: string, target: DurableQueue | Listener): void {
@@ -116,7 +116,7 @@ export class Hub {
     this.operations.run(() => queue.bound());
   }
 
-  #route(envelope: Envelope): string[] | undefined {
+  readonly #route = (envelope: Envelope): string[] | undefined => {
     let full: string[] | undefined;
     for (const target of this.#targets.match(envelope.topic)) {
       if (!(target instanceof DurableQueue)) this.operations.say(new Hearing(target, envelope));
@@ -124,7 +124,7 @@ export class Hub {
       else target.append(envelope);
     }
     return full;
-  }
+  };
 
   #destroy(queue: DurableQueue): void {
     this.queues.delete(queue.spec.name);
