@@ -20,7 +20,7 @@ export type {
   PublishOptions,
   Settlement,
 } from './flow/handler.js';
-export type { Receipt } from './flow/outbox.js';
+export type { Receipt } from './flow/outgoing.js';
 export type { Message } from './model/message.js';
 export { topicMatches, type TopicInput } from './model/topic.js';
 export { TopicIndex } from './model/topic-index.js';

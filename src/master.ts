@@ -92,7 +92,7 @@ export class Master {
     this.done = this.#done.promise;
     this.#connection = new Connection({ backend, limits, link, drains, events, incarnation });
     const dispatcher = new Dispatcher({
-      clock,
+      turns,
       producerMemoryMs: limits.producerMemoryMs,
       missed: (count) => this.#subscribers.missed(count),
     });

@@ -1,28 +1,28 @@
 import type { Session, TransientSink } from '../backend.js';
-import type { Clock } from '../model/clock.js';
 import { DuplicateFilter } from '../model/duplicates.js';
 import type { Envelope } from '../model/message.js';
-import { TopicIndex } from '../model/topic-index.js';
+import { Routes } from '../model/routes.js';
 import { Bindings } from './bindings.js';
 import { Parcel } from './message-view.js';
 import type { Subscription } from './subscription.js';
+import type { Turns } from './turns.js';
 
 /**
- * Hands the transient messages of a master to its subscribers: the broker sends each message once, the index finds who
+ * Hands the transient messages of a master to its subscribers: the broker sends each message once, the routes tell who
  * wants it.
  */
 export class Dispatcher implements TransientSink {
-  readonly #index = new TopicIndex<Subscription>();
+  readonly #routes = new Routes<Subscription>();
   readonly #duplicates: DuplicateFilter;
-  readonly #clock: Clock;
+  readonly #turns: Turns;
   #bindings: Bindings | undefined;
 
   constructor(options: {
-    clock: Clock;
+    turns: Turns;
     producerMemoryMs: number;
     missed: (count: number | undefined) => void;
   }) {
-    this.#clock = options.clock;
+    this.#turns = options.turns;
     this.#duplicates = new DuplicateFilter({ producerMemoryMs: options.producerMemoryMs });
     this.missed = options.missed;
   }
@@ -34,18 +34,18 @@ export class Dispatcher implements TransientSink {
   }
 
   add(subscription: Subscription): void {
-    for (const pattern of subscription.patterns) this.#index.add(pattern, subscription);
+    for (const pattern of subscription.patterns) this.#routes.add(pattern, subscription);
   }
 
   remove(subscription: Subscription): void {
-    for (const pattern of subscription.patterns) this.#index.remove(pattern, subscription);
+    for (const pattern of subscription.patterns) this.#routes.remove(pattern, subscription);
   }
 
   readonly missed: (count: number | undefined) => void;
 
   message(envelope: Envelope): void {
-    if (envelope.origin && this.#duplicates.seen(envelope.origin, this.#clock.wall())) return;
-    const wanted = this.#index.match(envelope.topic);
+    if (envelope.origin && this.#duplicates.seen(envelope.origin, this.#turns.wall)) return;
+    const wanted = this.#routes.match(envelope.topic);
     if (wanted.length === 0) return;
     const parcel = new Parcel(envelope);
     for (const subscription of wanted) subscription.put(parcel);

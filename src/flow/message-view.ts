@@ -59,6 +59,13 @@ function wordsOf(topic: string): readonly string[] {
   }
 }
 
+/** What was read last: messages that follow each other are often of one master. */
+let lastSource = '';
+let lastName = '';
+
 function sourceName(source: string): string {
-  return source.startsWith(OWN_SOURCE) ? source.slice(source.indexOf('/') + 1) : source;
+  if (source === lastSource) return lastName;
+  lastSource = source;
+  lastName = source.startsWith(OWN_SOURCE) ? source.slice(source.indexOf('/') + 1) : source;
+  return lastName;
 }

@@ -1,4 +1,4 @@
-import type { Ownership, Session } from '../backend.js';
+import type { Session } from '../backend.js';
 import type { Clock } from '../model/clock.js';
 import {
   OutboxFullError,
@@ -9,58 +9,25 @@ import {
 } from '../model/errors.js';
 import type { Envelope } from '../model/message.js';
 import { OpenNumbersTracker } from '../model/open-numbers.js';
-import { Deadlines, type Dated } from './deadlines.js';
-
-/** What a publish resolves with. */
-export interface Receipt {
-  readonly id: string;
-  /** `confirmed`: every durable queue that matches has it. `spooled`: it is on this machine's disk, and will be sent. */
-  readonly outcome: 'confirmed' | 'spooled';
-}
+import { Answers } from './answers.js';
+import { Deadlines } from './deadlines.js';
+import { Line } from './line.js';
+import { Lingering } from './lingering.js';
+import { Outgoing, type OwnEnvelope, type Receipt, type Terms } from './outgoing.js';
 
 /** A checked message that has no number yet. */
-export type Draft = Omit<Envelope, 'id' | 'origin' | 'resent' | 'fence'>;
+export type Draft = Pick<Envelope, 'topic' | 'headers' | 'payload'>;
 
 export interface OutboxOptions {
   readonly clock: Clock;
   /** The producer's name in ids: one run of the master. */
   readonly incarnation: string;
+  /** CloudEvents `source` of every message. */
+  readonly source: string;
   /** Unconfirmed at a time. */
   readonly window: number;
   /** Waiting for a place in the window. */
   readonly waitingMax: number;
-}
-
-export interface SendOptions {
-  readonly timeoutMs: number;
-  readonly fence: Ownership | undefined;
-  readonly signal: AbortSignal | undefined;
-}
-
-const nothing = () => {};
-
-/** One message between `publish` and its end. */
-class Entry implements Dated {
-  dueAt = 0;
-  readonly id: string;
-  state: 'waiting' | 'sent' | 'ended' | 'retried' = 'waiting';
-  /** The session it was last handed to: what another one says of it does not count any more. */
-  over: Session | undefined = undefined;
-  /** How many sessions it was handed to; more than none means that it may have been taken. */
-  sendings = 0;
-  unlisten: () => void = nothing;
-
-  constructor(
-    producer: string,
-    readonly sequence: number,
-    readonly draft: Draft,
-    readonly timeoutMs: number,
-    readonly fence: Ownership | undefined,
-    readonly resolve: (receipt: Receipt) => void,
-    readonly reject: (error: unknown) => void,
-  ) {
-    this.id = `${producer}-${sequence}`;
-  }
 }
 
 /** For so long a message of unknown outcome may be sent again under its number. */
@@ -74,11 +41,10 @@ export class Outbox {
   readonly #options: OutboxOptions;
   readonly #numbers = new OpenNumbersTracker();
   /** Everything whose publisher waits: sent, to be sent again, and in the line. */
-  readonly #pending: Deadlines<Entry>;
-  readonly #unknown: Deadlines<Entry>;
-  /** Sent before and to be sent again, ahead of the line. */
-  #again: Entry[] = [];
-  readonly #line = new Set<Entry>();
+  readonly #pending: Deadlines<Outgoing>;
+  readonly #line = new Line();
+  readonly #lingering: Lingering;
+  readonly #answers: Answers;
   #sentCount = 0;
   #session: Session | undefined;
   #flowing = false;
@@ -86,27 +52,31 @@ export class Outbox {
   #idle: (() => void)[] = [];
 
   constructor(options: OutboxOptions) {
+    const { clock, waitingMax } = options;
     this.#options = options;
-    this.#pending = new Deadlines({
-      clock: options.clock,
-      graceMs: 5,
-      due: (entry) => this.#timedOut(entry),
-    });
-    this.#unknown = new Deadlines({
-      clock: options.clock,
-      graceMs: 1_000,
-      due: (entry) => this.#close(entry),
+    this.#pending = new Deadlines({ clock, graceMs: 5, due: (message) => this.#timedOut(message) });
+    this.#lingering = new Lingering({ clock, numbers: this.#numbers, max: waitingMax });
+    this.#answers = new Answers({
+      confirmed: (messages, over) => {
+        for (const message of messages) this.#confirmed(message, over);
+        this.#flow();
+      },
+      refused: (messages, over, error) => {
+        for (const message of messages) this.#refused(message, over, error);
+        // What a lost session had waits for the next one.
+        if (!(error instanceof SessionLostError)) this.#flow();
+      },
     });
   }
 
   get waiting(): number {
-    return this.#again.length + this.#line.size;
+    return this.#line.size;
   }
 
   /** Resolves once the broker has taken responsibility. TimeoutError at the deadline: it says what is known. */
-  publish(draft: Draft, options: SendOptions): Promise<Receipt> {
+  publish(draft: Draft, terms: Terms): Promise<Receipt> {
     if (this.#stopped) return Promise.reject(new StoppedError('The master has stopped: nothing was sent.'));
-    if (options.signal?.aborted) return Promise.reject(options.signal.reason as Error);
+    if (terms.signal?.aborted) return Promise.reject(terms.signal.reason as Error);
     if (this.waiting >= this.#options.waitingMax)
       return Promise.reject(
         new OutboxFullError(
@@ -114,15 +84,15 @@ export class Outbox {
             'Await the publishes before, or publish later.',
         ),
       );
-    return this.#enter(this.#numbers.next(), draft, options, 0);
+    return this.#enter(this.#number(draft), terms, 0);
   }
 
   /** Publishes flow over this session from now on. What the one before left unconfirmed goes first. */
   open(session: Session): void {
     this.#session = session;
     this.#flowing = true;
-    for (const entry of this.#pending)
-      if (entry.state === 'sent' && entry.over !== session) this.#takeBack(entry);
+    for (const message of this.#pending.items())
+      if (message.state === 'sent' && message.over !== session) this.#takeBack(message);
     this.#flow();
   }
 
@@ -136,32 +106,48 @@ export class Outbox {
     this.#stopped = true;
     if (this.#pending.size > 0)
       await Promise.race([new Promise<void>((resolve) => this.#idle.push(resolve)), deadline]);
-    for (const entry of [...this.#pending]) {
-      const what = entry.sendings > 0 ? 'it may have been taken' : 'it was never sent';
-      this.#end(entry);
-      entry.reject(new StoppedError(`The master stopped before message ${entry.id} was confirmed; ${what}.`));
+    for (const message of this.#pending.items()) {
+      const what = message.sendings > 0 ? 'it may have been taken' : 'it was never sent';
+      this.#end(message);
+      message.reject(
+        new StoppedError(`The master stopped before message ${message.id} was confirmed; ${what}.`),
+      );
     }
     this.#pending.clear();
-    this.#unknown.clear();
+    this.#lingering.clear();
   }
 
-  #enter(sequence: number, draft: Draft, options: SendOptions, sendings: number): Promise<Receipt> {
-    return new Promise((resolve, reject) => {
-      const entry = new Entry(
-        this.#options.incarnation,
-        sequence,
-        draft,
-        options.timeoutMs,
-        options.fence,
-        resolve,
-        reject,
-      );
-      entry.sendings = sendings;
-      if (options.signal) this.#listen(entry, options.signal);
-      this.#pending.add(entry, options.timeoutMs);
-      if (this.#mayFlow() && this.waiting === 0) this.#send(entry, this.#session!);
-      else this.#line.add(entry);
+  #number({ topic, headers, payload }: Draft): OwnEnvelope {
+    const { clock, incarnation, source } = this.#options;
+    const sequence = this.#numbers.next();
+    return {
+      id: `${incarnation}-${sequence}`,
+      topic,
+      time: clock.wall(),
+      source,
+      headers,
+      payload,
+      origin: { producer: incarnation, sequence, open: this.#numbers.ranges() },
+      resent: false,
+      fence: undefined,
+    };
+  }
+
+  #enter(envelope: OwnEnvelope, terms: Terms, sendings: number): Promise<Receipt> {
+    let resolve!: (receipt: Receipt) => void;
+    let reject!: (error: unknown) => void;
+    // All that follows inside of this function would cost a closure for each message.
+    const receipt = new Promise<Receipt>((onReceipt, onError) => {
+      resolve = onReceipt;
+      reject = onError;
     });
+    const message = new Outgoing(envelope, terms, resolve, reject);
+    message.sendings = sendings;
+    if (terms.signal) this.#listen(message, terms.signal);
+    this.#pending.add(message, terms.timeoutMs);
+    if (this.#mayFlow() && this.waiting === 0) this.#send(message, this.#session!);
+    else this.#line.add(message);
+    return receipt;
   }
 
   #mayFlow(): boolean {
@@ -169,139 +155,105 @@ export class Outbox {
   }
 
   #flow(): void {
-    if (this.waiting === 0) return;
-    this.#again.sort((one, other) => one.sequence - other.sequence);
     while (this.#mayFlow()) {
-      const entry = this.#again.shift() ?? this.#line.values().next().value;
-      if (!entry) return;
-      this.#line.delete(entry);
-      this.#send(entry, this.#session!);
+      const message = this.#line.take();
+      if (!message) return;
+      this.#send(message, this.#session!);
     }
   }
 
-  #send(entry: Entry, session: Session): void {
-    const { draft, id, sequence } = entry;
-    const envelope: Envelope = {
-      id,
-      topic: draft.topic,
-      time: draft.time,
-      source: draft.source,
-      headers: draft.headers,
-      payload: draft.payload,
-      origin: { producer: this.#options.incarnation, sequence, open: this.#numbers.ranges() },
-      resent: entry.sendings > 0,
-      fence: undefined,
-    };
-    entry.state = 'sent';
-    entry.over = session;
-    entry.sendings++;
+  #send(message: Outgoing, session: Session): void {
+    const envelope = message.sendings === 0 ? message.envelope : this.#flagged(message.envelope);
+    message.state = 'sent';
+    message.over = session;
+    message.sendings++;
     this.#sentCount++;
-    session.publish(envelope, entry.fence).then(
-      () => this.#confirmed(entry, session),
-      (error: unknown) => this.#refused(entry, error, session),
-    );
+    this.#answers.await(session.publish(envelope, message.terms.fence), message, session);
   }
 
-  #confirmed(entry: Entry, session: Session): void {
+  #flagged(envelope: OwnEnvelope): OwnEnvelope {
+    return { ...envelope, origin: { ...envelope.origin, open: this.#numbers.ranges() }, resent: true };
+  }
+
+  #confirmed(message: Outgoing, over: Session): void {
+    if (message.over !== over) return;
     // A confirm after the deadline still says that no copy is under way.
-    if (entry.state === 'ended' && entry.over === session) return this.#close(entry);
-    if (entry.state !== 'sent' || entry.over !== session) return;
-    this.#settle(entry);
-    entry.resolve({ id: entry.id, outcome: 'confirmed' });
-    this.#flow();
+    if (message.state === 'ended') this.#lingering.close(message);
+    if (message.state !== 'sent') return;
+    this.#settle(message);
+    message.resolve({ id: message.id, outcome: 'confirmed' });
   }
 
-  #refused(entry: Entry, error: unknown, session: Session): void {
-    if (entry.state !== 'sent' || entry.over !== session) return;
-    if (error instanceof SessionLostError) return this.#takeBack(entry);
-    this.#settle(entry);
-    entry.reject(error);
-    this.#flow();
+  #refused(message: Outgoing, over: Session, error: unknown): void {
+    if (message.state !== 'sent' || message.over !== over) return;
+    if (error instanceof SessionLostError) return this.#takeBack(message);
+    this.#settle(message);
+    message.reject(error);
   }
 
   /** Its session is lost: it goes again, ahead of what was never sent. */
-  #takeBack(entry: Entry): void {
+  #takeBack(message: Outgoing): void {
     this.#sentCount--;
-    entry.state = 'waiting';
-    this.#again.push(entry);
+    message.state = 'waiting';
+    this.#line.putBack(message);
   }
 
-  #settle(entry: Entry): void {
-    this.#end(entry);
-    const lingerMs = entry.sendings > 1 ? entry.over!.capabilities.lingerMs : 0;
+  #settle(message: Outgoing): void {
+    this.#end(message);
+    const lingerMs = message.sendings > 1 ? message.over!.capabilities.lingerMs : 0;
     // A copy may still be under way on a connection that only this side has given up.
-    if (lingerMs > 0) this.#keepOpen(entry, lingerMs);
-    else this.#numbers.close(entry.sequence);
+    if (lingerMs > 0) this.#lingering.keep(message, lingerMs);
+    else this.#numbers.close(message.sequence);
   }
 
-  #timedOut(entry: Entry): void {
+  #timedOut(message: Outgoing): void {
     this.#giveUp(
-      entry,
+      message,
       new TimeoutError({
-        id: entry.id,
-        topic: entry.draft.topic,
-        timeoutMs: entry.timeoutMs,
-        outcome: entry.sendings > 0 ? 'unknown' : 'not-sent',
-        retry: () => this.#retry(entry),
+        id: message.id,
+        topic: message.envelope.topic,
+        timeoutMs: message.terms.timeoutMs,
+        outcome: message.sendings > 0 ? 'unknown' : 'not-sent',
+        retry: () => this.#retry(message),
       }),
       true,
     );
   }
 
   /** The caller waits no more. Its number stays open while a copy may still be sent or be under way. */
-  #giveUp(entry: Entry, error: unknown, retryable: boolean): void {
-    this.#end(entry);
-    if (retryable || entry.sendings > 0) this.#keepOpen(entry, RETRY_MS);
-    else this.#numbers.close(entry.sequence);
-    entry.reject(error);
+  #giveUp(message: Outgoing, error: unknown, retryable: boolean): void {
+    this.#end(message);
+    if (retryable || message.sendings > 0) this.#lingering.keep(message, RETRY_MS);
+    else this.#numbers.close(message.sequence);
+    message.reject(error);
     this.#flow();
   }
 
-  /** What is kept for a retry has a limit as everything else: the oldest can be retried no more. */
-  #keepOpen(entry: Entry, delayMs: number): void {
-    this.#unknown.add(entry, delayMs);
-    if (this.#unknown.size <= this.#options.waitingMax) return;
-    const [oldest] = this.#unknown;
-    if (oldest) this.#close(oldest);
-  }
-
-  #retry(entry: Entry): Promise<Receipt> {
+  #retry(message: Outgoing): Promise<Receipt> {
     if (this.#stopped) return Promise.reject(new StoppedError('The master has stopped: nothing was sent.'));
-    if (!this.#unknown.has(entry))
+    if (!this.#lingering.take(message))
       return Promise.reject(
         new RetryExpiredError(
-          `Message ${entry.id} can no longer be sent again under its id: ` +
+          `Message ${message.id} can no longer be sent again under its id: ` +
             `it was confirmed late, retried before, or ${RETRY_MS / 60_000} minutes have passed. Publish it anew.`,
         ),
       );
-    this.#unknown.delete(entry);
-    entry.state = 'retried';
-    return this.#enter(
-      entry.sequence,
-      entry.draft,
-      { timeoutMs: entry.timeoutMs, fence: entry.fence, signal: undefined },
-      entry.sendings,
-    );
+    message.state = 'retried';
+    return this.#enter(message.envelope, { ...message.terms, signal: undefined }, message.sendings);
   }
 
-  #end(entry: Entry): void {
-    if (entry.state === 'sent') this.#sentCount--;
-    else this.#line.delete(entry);
-    entry.state = 'ended';
-    entry.unlisten();
-    if (this.#again.length > 0) this.#again = this.#again.filter((other) => other !== entry);
-    this.#pending.delete(entry);
+  #end(message: Outgoing): void {
+    if (message.state === 'sent') this.#sentCount--;
+    else this.#line.delete(message);
+    message.state = 'ended';
+    message.unlisten?.();
+    this.#pending.delete(message);
     if (this.#pending.size === 0) for (const idle of this.#idle.splice(0)) idle();
   }
 
-  #close(entry: Entry): void {
-    this.#unknown.delete(entry);
-    this.#numbers.close(entry.sequence);
-  }
-
-  #listen(entry: Entry, signal: AbortSignal): void {
-    const abort = () => this.#giveUp(entry, signal.reason, false);
+  #listen(message: Outgoing, signal: AbortSignal): void {
+    const abort = () => this.#giveUp(message, signal.reason, false);
     signal.addEventListener('abort', abort, { once: true });
-    entry.unlisten = () => signal.removeEventListener('abort', abort);
+    message.unlisten = () => signal.removeEventListener('abort', abort);
   }
 }

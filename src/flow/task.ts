@@ -15,6 +15,9 @@ export function taskKey(delivery: Delivery): TaskKey {
 /** One delivery in the hands of a pump, from its arrival until it is settled or given up. */
 export class DurableTask implements LaneItem, Dated {
   dueAt = 0;
+  deadlines: object | undefined = undefined;
+  earlier: this | undefined = undefined;
+  later: this | undefined = undefined;
   /** Handler calls known to have begun, with the one that runs. */
   attempt: number;
   redelivered: boolean;

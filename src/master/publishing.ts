@@ -4,31 +4,36 @@ import type { Ownership } from '../backend.js';
 import type { Drains } from '../flow/drains.js';
 import type { Publish, PublishOptions } from '../flow/handler.js';
 import type { Link } from '../flow/link.js';
-import { Outbox, type Receipt } from '../flow/outbox.js';
+import { Outbox } from '../flow/outbox.js';
+import type { Receipt, Terms } from '../flow/outgoing.js';
 import { checkHeaders } from '../model/codec.js';
 import { Payload } from '../model/payload.js';
 import { parseTopic, type TopicInput } from '../model/topic.js';
 import { checkKeys, positive, type Limits } from './options.js';
 
-const NO_OPTIONS: PublishOptions = Object.freeze({});
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
 /** So many times the window may wait behind it. */
 const WINDOWS_WAITING = 100;
+
+/** What the options of a publish say, checked. */
+interface Given {
+  readonly terms: Terms;
+  readonly headers: Readonly<Record<string, string>>;
+}
 
 /** From what the user gives to a checked message in the outbox; and the slots of the outbox actor. */
 export class Publishing {
   readonly machine;
   readonly outbox: Outbox;
   readonly #limits: Limits;
-  readonly #source: string;
 
   constructor(ports: { limits: Limits; link: Link; drains: Drains; incarnation: string }) {
     const { limits, link, drains, incarnation } = ports;
     this.#limits = limits;
-    this.#source = `signalbox:${limits.namespace}/${limits.name}`;
     this.outbox = new Outbox({
       clock: limits.environment.clock,
       incarnation,
+      source: `signalbox:${limits.namespace}/${limits.name}`,
       window: limits.publishWindow,
       waitingMax: limits.publishWindow * WINDOWS_WAITING,
     });
@@ -47,35 +52,34 @@ export class Publishing {
 
   /** Rejects, and sends nothing, if the topic, the data or an option is wrong. */
   publisher(fence: Ownership | undefined): Publish {
+    const usual: Given = {
+      terms: { timeoutMs: this.#limits.publishTimeoutMs, fence, signal: undefined },
+      headers: NO_HEADERS,
+    };
     return (topic, data, options) => {
       try {
-        return this.#publish(topic, data, options, fence);
+        return this.#publish(topic, data, options === undefined ? usual : this.#check(options, fence));
       } catch (error) {
         return Promise.reject(error);
       }
     };
   }
 
-  #publish(
-    topic: TopicInput,
-    data: unknown,
-    options: PublishOptions = NO_OPTIONS,
-    fence: Ownership | undefined,
-  ): Promise<Receipt> {
-    const { maxMessageBytes, publishTimeoutMs, environment } = this.#limits;
-    if (options !== NO_OPTIONS) checkKeys('publish', options, ['headers', 'timeoutMs', 'signal']);
-    const { headers, timeoutMs, signal } = options;
+  #check(options: PublishOptions, fence: Ownership | undefined): Given {
+    checkKeys('publish', options, ['headers', 'timeoutMs', 'signal']);
+    const { headers, timeoutMs = this.#limits.publishTimeoutMs, signal } = options;
+    return {
+      terms: { timeoutMs: positive('timeoutMs', timeoutMs), fence, signal },
+      headers: checkHeaders(headers),
+    };
+  }
+
+  #publish(topic: TopicInput, data: unknown, { terms, headers }: Given): Promise<Receipt> {
     const draft = {
       topic: parseTopic(topic).topic,
-      time: environment.clock.wall(),
-      source: this.#source,
-      headers: headers === undefined ? NO_HEADERS : checkHeaders(headers),
-      payload: Payload.of(data, { maxBytes: maxMessageBytes }),
+      headers,
+      payload: Payload.of(data, { maxBytes: this.#limits.maxMessageBytes }),
     };
-    return this.outbox.publish(draft, {
-      timeoutMs: timeoutMs === undefined ? publishTimeoutMs : positive('timeoutMs', timeoutMs),
-      fence,
-      signal,
-    });
+    return this.outbox.publish(draft, terms);
   }
 }

@@ -4,6 +4,7 @@ import { BIGINT_LIMIT, setOwn } from './rich-types.js';
 import { DEPTH_MAX } from './types-header.js';
 
 const NO_STEPS: never[] = [];
+const { hasOwnProperty } = Object.prototype;
 
 // The copier counts each value with at most this many times the bytes that it takes as JSON.
 const OVERESTIMATE = 8;
@@ -81,7 +82,9 @@ export class Copier {
 
   #copyRecord(source: object, depth: number): unknown {
     const copy: Record<string, unknown> = {};
-    for (const key of Object.keys(source)) {
+    // Without the list of keys that Object.keys would make.
+    for (const key in source) {
+      if (!hasOwnProperty.call(source, key)) continue;
       const value = this.#read(source, key, depth);
       if (key === 'toJSON' && typeof value === 'function') return this.#copyJson(source, depth);
       this.bytes += 6 * key.length + 3;

@@ -9,8 +9,8 @@ import {
   QueueSettingsError,
   SessionLostError,
 } from '../../model/errors.js';
+import { Routes } from '../../model/routes.js';
 import { parsePattern } from '../../model/topic.js';
-import { TopicIndex } from '../../model/topic-index.js';
 import { DurableQueue, type KeptQueue } from './durable-queue.js';
 import type { Journal } from './journal.js';
 import { Operations, type Word } from './operations.js';
@@ -37,7 +37,7 @@ export class Hub {
   readonly queues = new Map<string, DurableQueue>();
   readonly members = new Map<string, Member>();
   readonly operations = new Operations();
-  readonly #targets = new TopicIndex<DurableQueue | Listener>();
+  readonly #targets = new Routes<DurableQueue | Listener>();
 
   constructor(
     readonly environment: Environment,
@@ -48,7 +48,7 @@ export class Hub {
   publish(message: Envelope): string[] | undefined {
     // Here the hub itself refuses a former owner: receivers need no fence.
     const envelope = message.fence ? { ...message, fence: undefined } : message;
-    return this.operations.run(() => this.#route(envelope));
+    return this.operations.run(this.#route, envelope);
   }
 
   /** Whether a session of this master may begin; one of the same incarnation takes the place of an earlier one. */
@@ -133,7 +133,7 @@ export class Hub {
     this.operations.run(() => queue.bound());
   }
 
-  #route(envelope: Envelope): string[] | undefined {
+  readonly #route = (envelope: Envelope): string[] | undefined => {
     let full: string[] | undefined;
     for (const target of this.#targets.match(envelope.topic)) {
       if (!(target instanceof DurableQueue)) this.operations.say(new Hearing(target, envelope));
@@ -141,7 +141,7 @@ export class Hub {
       else target.append(envelope);
     }
     return full;
-  }
+  };
 
   #destroy(queue: DurableQueue): void {
     this.queues.delete(queue.spec.name);

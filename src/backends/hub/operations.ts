@@ -22,11 +22,14 @@ export class Operations {
   #acting = false;
 
   /** Runs an operation. Within another one it is a part of it. */
-  run<T>(operation: () => T): T {
-    if (this.#acting) return operation();
+  run<T>(operation: () => T): T;
+  /** The same for one that is run so often that a closure around its subject would count. */
+  run<T, S>(operation: (subject: S) => T, subject: S): T;
+  run<T, S>(operation: (subject: S) => T, subject?: S): T {
+    if (this.#acting) return operation(subject as S);
     this.#acting = true;
     try {
-      return operation();
+      return operation(subject as S);
     } finally {
       // A sink that throws, though none may, does not stop the hub: what is left is said with the next operation.
       try {
@@ -50,14 +53,16 @@ export class Operations {
   #complete(): void {
     for (;;) {
       const word = this.#words.shift();
-      if (word) {
-        word.say();
-        continue;
-      }
-      const [worker] = this.#workers;
-      if (!worker) return;
-      this.#workers.delete(worker);
-      if (worker.work()) this.#workers.add(worker);
+      if (word) word.say();
+      else if (this.#workers.size > 0) this.#letWork();
+      else return;
     }
+  }
+
+  #letWork(): void {
+    const [worker] = this.#workers;
+    if (!worker) return;
+    this.#workers.delete(worker);
+    if (worker.work()) this.#workers.add(worker);
   }
 }

@@ -1,0 +1,52 @@
+import type { Ownership, Session } from '../backend.js';
+import type { Envelope, Origin } from '../model/message.js';
+import type { Dated } from './deadlines.js';
+
+/** What a publish resolves with. */
+export interface Receipt {
+  readonly id: string;
+  /** `confirmed`: every durable queue that matches has it. `spooled`: it is on this machine's disk, and will be sent. */
+  readonly outcome: 'confirmed' | 'spooled';
+}
+
+/** How long a publisher waits, and under which ownership it publishes. */
+export interface Terms {
+  readonly timeoutMs: number;
+  readonly fence: Ownership | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** A message of this producer. */
+export interface OwnEnvelope extends Envelope {
+  readonly origin: Origin;
+}
+
+/** One message between `publish` and its end, and the publisher who waits for it. */
+export class Outgoing implements Dated {
+  dueAt = 0;
+  deadlines: object | undefined = undefined;
+  earlier: this | undefined = undefined;
+  later: this | undefined = undefined;
+  state: 'waiting' | 'sent' | 'ended' | 'retried' = 'waiting';
+  /** The session it was last handed to: what another one says of it does not count any more. */
+  over: Session | undefined = undefined;
+  /** How many sessions it was handed to; more than none means that it may have been taken. */
+  sendings = 0;
+  /** Ends the wait for its publisher's signal. */
+  unlisten: (() => void) | undefined = undefined;
+
+  constructor(
+    readonly envelope: OwnEnvelope,
+    readonly terms: Terms,
+    readonly resolve: (receipt: Receipt) => void,
+    readonly reject: (error: unknown) => void,
+  ) {}
+
+  get id(): string {
+    return this.envelope.id;
+  }
+
+  get sequence(): number {
+    return this.envelope.origin.sequence;
+  }
+}
