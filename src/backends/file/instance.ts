@@ -1,6 +1,6 @@
 import { pack, unpack } from 'msgpackr';
 import type { Databases } from './databases.js';
-import { Damage } from './folder-checks.js';
+import { Damage } from '../../folder/folder-checks.js';
 import { packQueue, unpackQueue } from './records.js';
 import { lastPlace } from './stored-queue.js';
 

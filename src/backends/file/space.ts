@@ -1,4 +1,3 @@
-import { statfsSync } from 'node:fs';
 import type { Clock, Timer } from '../../model/clock.js';
 import { BrokerFullError } from '../../model/errors.js';
 import type { Ballast } from './ballast.js';
@@ -8,18 +7,6 @@ const MEASURED_EVERY_MS = 100;
 const MEGABYTE = 2 ** 20;
 /** LMDB writes whole pages, with some room in them, and the pages above them. */
 const BYTES_ON_DISK = 2;
-
-/** What the operating system says of a file system. */
-export interface Volume {
-  /** The number of its kind. */
-  readonly type: number;
-  readonly freeBytes: number;
-}
-
-export function volumeOf(folder: string): Volume {
-  const { type, bavail, bsize } = statfsSync(folder);
-  return { type, freeBytes: bavail * bsize };
-}
 
 export interface SpacePorts {
   readonly clock: Clock;

@@ -1,16 +1,17 @@
 import { resolve } from 'node:path';
 import type { Environment } from '../../model/clock.js';
+import { finishFolder, prepareFolder, toFolderError, type FolderKind } from '../../folder/folder-checks.js';
+import { volumeOf, type Volume } from '../../folder/volume.js';
 import { FolderError } from '../../model/errors.js';
 import type { Hub } from '../hub/hub.js';
 import type { Journal } from '../hub/journal.js';
 import { Ballast } from './ballast.js';
 import type { Batch } from './batch.js';
-import { openDatabases, reusableBytes, type Databases, type PlaceKey } from './databases.js';
-import { finishFolder, prepareFolder, toFolderError } from './folder-checks.js';
+import { DATA_FILE, openDatabases, reusableBytes, type Databases, type PlaceKey } from './databases.js';
 import { GroupCommit } from './group-commit.js';
 import { leaveFolder, takeFolder, writeAs, type Instance } from './instance.js';
 import { unpackNumber, unpackQueue, type QueueRecord } from './records.js';
-import { Space, volumeOf, type Volume } from './space.js';
+import { Space } from './space.js';
 import { StoreJournal } from './store-journal.js';
 import { keysFrom, StoredQueue, type MessageMemory } from './stored-queue.js';
 
@@ -44,6 +45,7 @@ export interface Store {
   close(): Promise<void>;
 }
 
+const STATE: FolderKind = { name: 'file', dataFile: DATA_FILE };
 const MEGABYTE = 2 ** 20;
 /** So many leftovers of deleted queues are removed with one batch. */
 const SWEPT_AT_ONCE = 2_000;
@@ -53,11 +55,11 @@ export async function openStore(folder: string, options: StoreOptions): Promise<
   const path = resolve(folder);
   let databases: Databases | undefined;
   try {
-    await prepareFolder(path, options.volumeOf ?? volumeOf);
+    await prepareFolder(path, STATE, options.volumeOf ?? volumeOf);
     databases = openDatabases(path);
     const name = options.environment.randomId();
     const store = new LmdbStore(path, options, databases, takeFolder(databases, name), name);
-    await finishFolder(path);
+    await finishFolder(path, STATE);
     return store;
   } catch (error) {
     await databases?.root.close();

@@ -1,11 +1,17 @@
 import { constants } from 'node:fs';
 import { access, mkdir, open, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { FolderError } from '../../model/errors.js';
-import { DATA_FILE } from './databases.js';
-import type { Volume } from './space.js';
+import { FolderError } from '../model/errors.js';
+import type { Volume } from './volume.js';
 
-/** Says what the folder is, to people and to the next hub. */
+/** What a folder is for. */
+export interface FolderKind {
+  /** In its note. */
+  readonly name: 'file' | 'spool';
+  readonly dataFile: string;
+}
+
+/** Says what the folder is, to people and to whoever opens it next. */
 const NOTE_FILE = 'signalbox.json';
 /** Of the folder's layout. */
 const FORMAT = 1;
@@ -67,19 +73,25 @@ export function toFolderError(folder: string, error: unknown): FolderError {
  * Checks a folder before anything is written into it, and creates it if it is missing. Whatever is in it that is not
  * signalbox's own stays untouched.
  */
-export async function prepareFolder(folder: string, volumeOf: (folder: string) => Volume): Promise<void> {
+export async function prepareFolder(
+  folder: string,
+  kind: FolderKind,
+  volumeOf: (folder: string) => Volume,
+): Promise<void> {
   await mkdir(folder, { recursive: true });
   const network = NETWORKS.get(volumeOf(folder).type);
   if (network)
     throw folderError(
       folder,
       `it is, or may be, on a network (${network})`,
-      'A hub needs a local disk; for masters on several machines use a broker.',
+      kind.name === 'file'
+        ? 'A hub needs a local disk; for masters on several machines use a broker.'
+        : 'A spool needs a local disk.',
     );
   const names = (await readdir(folder)).filter((name) => name !== 'lost+found');
   await access(folder, constants.R_OK | constants.W_OK | constants.X_OK);
   const note = names.includes(NOTE_FILE)
-    ? readNote(folder, await readFile(join(folder, NOTE_FILE), 'utf8'))
+    ? readNote(folder, kind, await readFile(join(folder, NOTE_FILE), 'utf8'))
     : undefined;
   if (!note && names.length > 0)
     throw folderError(
@@ -88,34 +100,39 @@ export async function prepareFolder(folder: string, volumeOf: (folder: string) =
       'Give a new or an empty folder.',
     );
   if (note?.state === 'ready') {
-    const { size } = await stat(join(folder, DATA_FILE)).catch(() => ({ size: 0 }));
-    if (size === 0) throw new Damage(`its data file ${DATA_FILE} is missing or empty`);
-    await access(join(folder, DATA_FILE), constants.R_OK | constants.W_OK);
+    const { size } = await stat(join(folder, kind.dataFile)).catch(() => ({ size: 0 }));
+    if (size === 0) throw new Damage(`its data file ${kind.dataFile} is missing or empty`);
+    await access(join(folder, kind.dataFile), constants.R_OK | constants.W_OK);
     return;
   }
-  if (!note) await writeNote(folder, 'creating');
+  if (!note) await writeNote(folder, kind, 'creating');
 }
 
 /** The data file is there from now on: if it is ever missing, something has gone wrong. */
-export async function finishFolder(folder: string): Promise<void> {
-  const { state } = readNote(folder, await readFile(join(folder, NOTE_FILE), 'utf8'));
-  if (state !== 'ready') await writeNote(folder, 'ready');
+export async function finishFolder(folder: string, kind: FolderKind): Promise<void> {
+  const { state } = readNote(folder, kind, await readFile(join(folder, NOTE_FILE), 'utf8'));
+  if (state !== 'ready') await writeNote(folder, kind, 'ready');
 }
 
+const OWNERS: Readonly<Record<string, string>> = { file: 'a hub', spool: "a master's spool" };
+
 interface Note {
-  readonly signalbox: 'file';
+  readonly signalbox: FolderKind['name'];
   readonly format: number;
   readonly state: 'creating' | 'ready';
 }
 
-function readNote(folder: string, text: string): Note {
+function readNote(folder: string, kind: FolderKind, text: string): Note {
   let note: Partial<Note> | null;
   try {
     note = JSON.parse(text) as Partial<Note> | null;
   } catch {
     note = null;
   }
-  if (note?.signalbox !== 'file' || typeof note.format !== 'number')
+  const other = note && OWNERS[String(note.signalbox)];
+  if (other !== undefined && note!.signalbox !== kind.name)
+    throw folderError(folder, `it belongs to ${other}`, 'Give a folder of its own.');
+  if (note?.signalbox !== kind.name || typeof note.format !== 'number')
     throw new Damage(`its ${NOTE_FILE} is not what signalbox writes`);
   if (note.format > FORMAT)
     throw folderError(
@@ -126,8 +143,8 @@ function readNote(folder: string, text: string): Note {
   return note as Note;
 }
 
-async function writeNote(folder: string, state: Note['state']): Promise<void> {
-  const note: Note = { signalbox: 'file', format: FORMAT, state };
+async function writeNote(folder: string, kind: FolderKind, state: Note['state']): Promise<void> {
+  const note: Note = { signalbox: kind.name, format: FORMAT, state };
   const path = join(folder, NOTE_FILE);
   await writeFile(`${path}.new`, `${JSON.stringify(note)}\n`, { flush: true });
   await rename(`${path}.new`, path);
