@@ -3,6 +3,7 @@ export type {
   ConsumeOptions,
   MasterOptions,
   RetryOptions,
+  SpoolOptions,
   StopOptions,
   SubscribeOptions,
 } from './master/options.js';

@@ -7,6 +7,7 @@ import { Deferred } from './flow/deferred.js';
 import { Drains } from './flow/drains.js';
 import { Dispatcher } from './flow/dispatcher.js';
 import { Events } from './flow/events.js';
+import type { Spool } from './flow/spool.js';
 import { isHandler, type Handler, type Publish } from './flow/handler.js';
 import { Link } from './flow/link.js';
 import { MessageStream } from './flow/message-stream.js';
@@ -31,6 +32,7 @@ import {
 import type { DeadLetter } from './master/letters.js';
 import { Queues, type CallOptions, type DeleteQueueOptions, type LettersOptions } from './master/queues.js';
 import { Publishing } from './master/publishing.js';
+import { findSpool } from './master/spool.js';
 import { Subscribers, type SubscriptionHandle } from './master/subscribers.js';
 import { waitForMessage, type WaitForOptions } from './master/wait-for.js';
 import { ConnectError, OptionError, StoppedError, toError } from './model/errors.js';
@@ -48,7 +50,14 @@ export type PatternInput = TopicInput | { readonly patterns: readonly TopicInput
  * taken, an unknown scheme, a password), and after `connectTimeoutMs` with a ConnectError.
  */
 export async function createMaster(options: MasterOptions): Promise<Master> {
-  const master = new Master(options);
+  const spool = await findSpool(options);
+  let master: Master;
+  try {
+    master = new Master(options, spool);
+  } catch (error) {
+    await spool?.close();
+    throw error;
+  }
   await master.ready;
   return master;
 }
@@ -74,7 +83,8 @@ export class Master {
   #status: MasterStatus = 'starting';
   #gaveUp: Error | undefined;
 
-  constructor(options: MasterOptions) {
+  /** @internal `createMaster` opens the spool first. */
+  constructor(options: MasterOptions, spool?: Spool) {
     const limits = (this.#limits = checkMasterOptions(options));
     const backend = findBackend(options.broker, limits);
     const { clock, random } = limits.environment;
@@ -86,7 +96,7 @@ export class Master {
       events.emit('warning', { code: 'INTERNAL', text: toError(error).message }),
     );
     this.#queues = new Queues({ limits, link });
-    const publishing = new Publishing({ limits, link, drains, incarnation });
+    const publishing = new Publishing({ limits, link, drains, events, incarnation, spool });
     this.name = limits.name;
     this.publish = publishing.publisher(undefined);
     this.done = this.#done.promise;

@@ -6,14 +6,18 @@ import {
   SessionLostError,
   StoppedError,
   TimeoutError,
+  isRetryable,
+  toError,
 } from '../model/errors.js';
 import type { Envelope } from '../model/message.js';
 import { OpenNumbersTracker } from '../model/open-numbers.js';
 import { Answers } from './answers.js';
+import { Backlog, type BacklogOptions } from './backlog.js';
 import { Deadlines } from './deadlines.js';
 import { Line } from './line.js';
 import { Lingering } from './lingering.js';
 import { Outgoing, type OwnEnvelope, type Receipt, type Terms } from './outgoing.js';
+import { Overflow } from './overflow.js';
 
 /** A checked message that has no number yet. */
 export type Draft = Pick<Envelope, 'topic' | 'headers' | 'payload'>;
@@ -28,6 +32,8 @@ export interface OutboxOptions {
   readonly window: number;
   /** Waiting for a place in the window. */
   readonly waitingMax: number;
+  /** Where messages go that pass their deadline. */
+  readonly spooling: Omit<BacklogOptions, 'clock' | 'wake'> | undefined;
 }
 
 /** For so long a message of unknown outcome may be sent again under its number. */
@@ -45,14 +51,16 @@ export class Outbox {
   readonly #line = new Line();
   readonly #lingering: Lingering;
   readonly #answers: Answers;
+  readonly #backlog: Backlog | undefined;
+  readonly #overflow: Overflow | undefined;
   #sentCount = 0;
   #session: Session | undefined;
   #flowing = false;
   #stopped = false;
-  #idle: (() => void)[] = [];
+  #idle: { isIdle: () => boolean; resolve: () => void }[] = [];
 
   constructor(options: OutboxOptions) {
-    const { clock, waitingMax } = options;
+    const { clock, waitingMax, spooling } = options;
     this.#options = options;
     this.#pending = new Deadlines({ clock, graceMs: 5, due: (message) => this.#timedOut(message) });
     this.#lingering = new Lingering({ clock, numbers: this.#numbers, max: waitingMax });
@@ -67,23 +75,32 @@ export class Outbox {
         if (!(error instanceof SessionLostError)) this.#flow();
       },
     });
+    if (!spooling) return;
+    const backlog = (this.#backlog = new Backlog({ ...spooling, clock, wake: () => this.#flow() }));
+    this.#overflow = new Overflow({
+      backlog,
+      waitingMax,
+      line: this.#line,
+      pending: this.#pending,
+      expire: (message) => this.#expire(message),
+      satisfied: () => this.#lookIdle(),
+      flow: () => this.#flow(),
+    });
   }
 
   get waiting(): number {
     return this.#line.size;
   }
 
-  /** Resolves once the broker has taken responsibility. TimeoutError at the deadline: it says what is known. */
+  /**
+   * Resolves once the broker has taken responsibility, or the spool. Without a spool, and under a fence, TimeoutError at
+   * the deadline: it says what is known.
+   */
   publish(draft: Draft, terms: Terms): Promise<Receipt> {
     if (this.#stopped) return Promise.reject(new StoppedError('The master has stopped: nothing was sent.'));
     if (terms.signal?.aborted) return Promise.reject(terms.signal.reason as Error);
-    if (this.waiting >= this.#options.waitingMax)
-      return Promise.reject(
-        new OutboxFullError(
-          `${this.waiting} messages wait to be sent, which is the limit; nothing was sent. ` +
-            'Await the publishes before, or publish later.',
-        ),
-      );
+    const refusal = this.#refusal(terms);
+    if (refusal) return Promise.reject(refusal);
     return this.#enter(this.#number(draft), terms, 0);
   }
 
@@ -91,7 +108,7 @@ export class Outbox {
   open(session: Session): void {
     this.#session = session;
     this.#flowing = true;
-    for (const message of this.#pending.items())
+    for (const message of [...this.#pending.items(), ...(this.#backlog?.away ?? [])])
       if (message.state === 'sent' && message.over !== session) this.#takeBack(message);
     this.#flow();
   }
@@ -101,20 +118,27 @@ export class Outbox {
     this.#flowing = false;
   }
 
-  /** Resolves when everything is confirmed, or at the deadline; then what is left is rejected and nothing is taken. */
+  /**
+   * Resolves when everything is confirmed, or at the deadline; then what is left goes into the spool, or is rejected. Nothing
+   * more is taken; what the spool holds stays there.
+   */
   async drain(deadline: Promise<void>): Promise<void> {
     this.#stopped = true;
-    if (this.#pending.size > 0)
-      await Promise.race([new Promise<void>((resolve) => this.#idle.push(resolve)), deadline]);
-    for (const message of this.#pending.items()) {
-      const what = message.sendings > 0 ? 'it may have been taken' : 'it was never sent';
-      this.#end(message);
-      message.reject(
-        new StoppedError(`The master stopped before message ${message.id} was confirmed; ${what}.`),
-      );
-    }
+    this.#backlog?.stop();
+    await Promise.race([
+      this.#whenIdle(() => this.#pending.size === 0 && !this.#backlog?.isAnyAway),
+      deadline,
+    ]);
+    this.hold();
+    for (const message of this.#pending.items())
+      if (!message.place) {
+        if (this.#overflow && !message.terms.fence) this.#overflow.overdue(message);
+        else this.#expire(message);
+      }
+    await this.#whenIdle(() => this.#pending.size === 0);
     this.#pending.clear();
     this.#lingering.clear();
+    await this.#backlog?.close();
   }
 
   #number({ topic, headers, payload }: Draft): OwnEnvelope {
@@ -143,6 +167,11 @@ export class Outbox {
     });
     const message = new Outgoing(envelope, terms, resolve, reject);
     message.sendings = sendings;
+    if (this.#overflow?.takes(terms)) {
+      message.state = 'spooled';
+      this.#overflow.keep(message);
+      return receipt;
+    }
     if (terms.signal) this.#listen(message, terms.signal);
     this.#pending.add(message, terms.timeoutMs);
     if (this.#mayFlow() && this.waiting === 0) this.#send(message, this.#session!);
@@ -156,10 +185,19 @@ export class Outbox {
 
   #flow(): void {
     while (this.#mayFlow()) {
-      const message = this.#line.take();
+      const message = this.#next();
       if (!message) return;
       this.#send(message, this.#session!);
     }
+  }
+
+  /** What is under a fence waits for nothing in the spool: a handler must not wait for a queue that it empties. */
+  #next(): Outgoing | undefined {
+    const backlog = this.#backlog;
+    if (!backlog?.holdsAny) return this.#line.take();
+    const { first } = this.#line;
+    if (first && (first.terms.fence || !backlog.isPassedBy(first))) return this.#line.take();
+    return backlog.next && backlog.take();
   }
 
   #send(message: Outgoing, session: Session): void {
@@ -172,6 +210,7 @@ export class Outbox {
   }
 
   #flagged(envelope: OwnEnvelope): OwnEnvelope {
+    if (!this.#isOwn(envelope)) return { ...envelope, resent: true };
     return { ...envelope, origin: { ...envelope.origin, open: this.#numbers.ranges() }, resent: true };
   }
 
@@ -187,19 +226,46 @@ export class Outbox {
   #refused(message: Outgoing, over: Session, error: unknown): void {
     if (message.state !== 'sent' || message.over !== over) return;
     if (error instanceof SessionLostError) return this.#takeBack(message);
+    if (message.place) return this.#spooledRefused(message, error);
     this.#settle(message);
     message.reject(error);
+  }
+
+  /** Nobody waits for it: what the broker may take later stays in the spool, and holds what comes after it. */
+  #spooledRefused(message: Outgoing, error: unknown): void {
+    const backlog = this.#backlog!;
+    this.#sentCount--;
+    message.state = 'spooled';
+    if (isRetryable(error)) {
+      backlog.giveBack(message);
+      backlog.pause();
+      return this.#lookIdle();
+    }
+    const reason = toError(error);
+    void backlog.setAside(message, reason).then((isAside) => {
+      if (!isAside) return;
+      this.#settle(message);
+      message.reject(error);
+      this.#flow();
+    });
   }
 
   /** Its session is lost: it goes again, ahead of what was never sent. */
   #takeBack(message: Outgoing): void {
     this.#sentCount--;
+    if (message.place) {
+      message.state = 'spooled';
+      this.#backlog!.giveBack(message);
+      return this.#lookIdle();
+    }
     message.state = 'waiting';
     this.#line.putBack(message);
+    if (this.#backlog?.holdsAny) this.#overflow!.soon();
   }
 
   #settle(message: Outgoing): void {
     this.#end(message);
+    if (!this.#isOwn(message.envelope)) return;
     const lingerMs = message.sendings > 1 ? message.over!.capabilities.lingerMs : 0;
     // A copy may still be under way on a connection that only this side has given up.
     if (lingerMs > 0) this.#lingering.keep(message, lingerMs);
@@ -207,17 +273,30 @@ export class Outbox {
   }
 
   #timedOut(message: Outgoing): void {
-    this.#giveUp(
-      message,
-      new TimeoutError({
-        id: message.id,
-        topic: message.envelope.topic,
-        timeoutMs: message.terms.timeoutMs,
-        outcome: message.sendings > 0 ? 'unknown' : 'not-sent',
-        retry: () => this.#retry(message),
-      }),
-      true,
-    );
+    if (message.place) message.reject(this.#timeoutOf(message));
+    else if (this.#overflow && !message.terms.fence) this.#overflow.overdue(message);
+    else this.#expire(message);
+    this.#lookIdle();
+  }
+
+  /** Nobody has taken responsibility for it. */
+  #expire(message: Outgoing): void {
+    const what = message.sendings > 0 ? 'it may have been taken' : 'it was never sent';
+    const error = this.#stopped
+      ? new StoppedError(`The master stopped before message ${message.id} was confirmed; ${what}.`)
+      : this.#timeoutOf(message);
+    this.#giveUp(message, error, true);
+  }
+
+  #timeoutOf(message: Outgoing): TimeoutError {
+    return new TimeoutError({
+      id: message.id,
+      topic: message.envelope.topic,
+      timeoutMs: message.terms.timeoutMs,
+      // In the spool it is on its way to the disk.
+      outcome: message.sendings > 0 || message.place ? 'unknown' : 'not-sent',
+      retry: () => this.#retry(message),
+    });
   }
 
   /** The caller waits no more. Its number stays open while a copy may still be sent or be under way. */
@@ -231,24 +310,52 @@ export class Outbox {
 
   #retry(message: Outgoing): Promise<Receipt> {
     if (this.#stopped) return Promise.reject(new StoppedError('The master has stopped: nothing was sent.'));
-    if (!this.#lingering.take(message))
+    const refusal = this.#refusal(message.terms);
+    if (refusal) return Promise.reject(refusal);
+    if (!message.place && !this.#lingering.take(message))
       return Promise.reject(
         new RetryExpiredError(
           `Message ${message.id} can no longer be sent again under its id: ` +
             `it was confirmed late, retried before, or ${RETRY_MS / 60_000} minutes have passed. Publish it anew.`,
         ),
       );
-    message.state = 'retried';
+    if (!message.place) message.state = 'retried';
     return this.#enter(message.envelope, { ...message.terms, signal: undefined }, message.sendings);
   }
 
   #end(message: Outgoing): void {
     if (message.state === 'sent') this.#sentCount--;
-    else this.#line.delete(message);
+    else if (message.state === 'waiting') this.#line.delete(message);
     message.state = 'ended';
+    if (message.place) this.#backlog!.remove(message);
+    this.#overflow?.forget(message);
     message.unlisten?.();
     this.#pending.delete(message);
-    if (this.#pending.size === 0) for (const idle of this.#idle.splice(0)) idle();
+    this.#lookIdle();
+  }
+
+  #isOwn({ origin }: OwnEnvelope): boolean {
+    return origin.producer === this.#options.incarnation;
+  }
+
+  /** Why nothing more is taken. */
+  #refusal(terms: Terms): Error | undefined {
+    const { waiting } = this;
+    if (this.#overflow?.takes(terms)) return this.#backlog!.refusal;
+    if (waiting < this.#options.waitingMax) return undefined;
+    return new OutboxFullError(
+      `${waiting} messages wait to be sent, which is the limit; nothing was sent. ` +
+        'Await the publishes before, or publish later.',
+    );
+  }
+
+  #whenIdle(isIdle: () => boolean): Promise<void> {
+    if (isIdle()) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push({ isIdle, resolve }));
+  }
+
+  #lookIdle(): void {
+    if (this.#idle.length > 0) for (const { isIdle, resolve } of this.#idle) if (isIdle()) resolve();
   }
 
   #listen(message: Outgoing, signal: AbortSignal): void {

@@ -1,6 +1,7 @@
 import type { Ownership, Session } from '../backend.js';
 import type { Envelope, Origin } from '../model/message.js';
 import type { Dated } from './deadlines.js';
+import type { SpoolPlace } from './spool.js';
 
 /** What a publish resolves with. */
 export interface Receipt {
@@ -27,7 +28,10 @@ export class Outgoing implements Dated {
   deadlines: object | undefined = undefined;
   earlier: this | undefined = undefined;
   later: this | undefined = undefined;
-  state: 'waiting' | 'sent' | 'ended' | 'retried' = 'waiting';
+  /** `spooled`: on the disk, or on its way there, and not at the broker. One that is at the broker may be on the disk too. */
+  state: 'waiting' | 'sent' | 'spooled' | 'ended' | 'retried' = 'waiting';
+  /** Where it stands in the spool, while it is there. */
+  place: SpoolPlace | undefined = undefined;
   /** The session it was last handed to: what another one says of it does not count any more. */
   over: Session | undefined = undefined;
   /** How many sessions it was handed to; more than none means that it may have been taken. */

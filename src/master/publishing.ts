@@ -2,13 +2,17 @@ import { outboxMachine, type OutboxEvent } from '../../actors/outbox.js';
 import { fillPromise, fillResource } from '../../actors/slots.js';
 import type { Ownership } from '../backend.js';
 import type { Drains } from '../flow/drains.js';
+import type { Events } from '../flow/events.js';
 import type { Publish, PublishOptions } from '../flow/handler.js';
 import type { Link } from '../flow/link.js';
 import { Outbox } from '../flow/outbox.js';
-import type { Receipt, Terms } from '../flow/outgoing.js';
+import type { Outgoing, Receipt, Terms } from '../flow/outgoing.js';
+import { SpoolNews } from '../flow/spool-news.js';
+import type { Spool } from '../flow/spool.js';
 import { checkHeaders } from '../model/codec.js';
 import { Payload } from '../model/payload.js';
 import { parseTopic, type TopicInput } from '../model/topic.js';
+import type { MasterEvents } from './events.js';
 import { checkKeys, positive, type Limits } from './options.js';
 
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
@@ -27,15 +31,30 @@ export class Publishing {
   readonly outbox: Outbox;
   readonly #limits: Limits;
 
-  constructor(ports: { limits: Limits; link: Link; drains: Drains; incarnation: string }) {
-    const { limits, link, drains, incarnation } = ports;
+  constructor(ports: {
+    limits: Limits;
+    link: Link;
+    drains: Drains;
+    events: Events<MasterEvents>;
+    incarnation: string;
+    spool: Spool | undefined;
+  }) {
+    const { limits, link, drains, events, incarnation, spool } = ports;
     this.#limits = limits;
+    const { clock, random } = limits.environment;
+    const news = spool && new SpoolNews(clock, spool, (now) => events.emit('spool', now));
     this.outbox = new Outbox({
-      clock: limits.environment.clock,
+      clock,
       incarnation,
       source: `signalbox:${limits.namespace}/${limits.name}`,
       window: limits.publishWindow,
       waitingMax: limits.publishWindow * WINDOWS_WAITING,
+      spooling: spool && {
+        spool,
+        random,
+        changed: () => news!.changed(),
+        refused: (message, reason) => events.emit('warning', warningOf(message, reason)),
+      },
     });
     this.machine = outboxMachine.provide({
       actors: {
@@ -43,6 +62,11 @@ export class Publishing {
           if (link.session) this.outbox.open(link.session);
           return () => this.outbox.hold();
         }),
+        spool: fillResource<OutboxEvent, Record<string, never>>(
+          (_, tell) =>
+            news?.tell((holdsAny) => tell({ type: holdsAny ? 'spool.filled' : 'spool.emptied' })) ??
+            (() => {}),
+        ),
         drain: fillPromise<void, Record<string, never>>(() =>
           drains.run((deadline) => this.outbox.drain(deadline)),
         ),
@@ -82,4 +106,13 @@ export class Publishing {
     };
     return this.outbox.publish(draft, terms);
   }
+}
+
+function warningOf(message: Outgoing | undefined, { message: why }: Error): { code: string; text: string } {
+  return message
+    ? {
+        code: 'SPOOL_REFUSED',
+        text: `The broker refuses message ${message.id} on "${message.envelope.topic}" from the spool, which sets it aside: ${why}`,
+      }
+    : { code: 'SPOOL_DAMAGED', text: `A message in the spool cannot be read and is set aside: ${why}` };
 }

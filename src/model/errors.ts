@@ -140,7 +140,7 @@ export class BrokerFullError extends SignalboxError {
   override readonly retryable = true;
 }
 
-/** A folder that no hub can work in; the text says why and what to do. */
+/** A folder that no hub, or no spool, can work in; the text says why and what to do. */
 export class FolderError extends SignalboxError {
   readonly code = 'ERR_FOLDER';
   readonly scope = 'master';
@@ -203,6 +203,13 @@ export class DeadlineError extends SignalboxError {
 /** Too many publishes wait for a place in the window: nothing was sent. */
 export class OutboxFullError extends SignalboxError {
   readonly code = 'ERR_OUTBOX_FULL';
+  readonly scope = 'message';
+  override readonly retryable = true;
+}
+
+/** The spool takes nothing more: its limit is reached, the disk is nearly full, or it cannot be written. Nothing was sent. */
+export class SpoolFullError extends SignalboxError {
+  readonly code = 'ERR_SPOOL_FULL';
   readonly scope = 'message';
   override readonly retryable = true;
 }

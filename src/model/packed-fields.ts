@@ -31,6 +31,16 @@ export function unpackEnvelope(topic: string, bytes: Uint8Array): Envelope {
   }
 }
 
+/** Throws a DecodeError for what cannot be read. */
+export function unpackFields(bytes: Uint8Array): Envelope {
+  try {
+    const fields = unpackr.unpack(bytes) as unknown;
+    return readFields(Array.isArray(fields) ? text(fields[1]) : '', fields);
+  } catch (cause) {
+    throw new DecodeError('The message cannot be read.', { cause });
+  }
+}
+
 function readFields(expected: string, fields: unknown): Envelope {
   if (!Array.isArray(fields)) throw new TypeError('not an array');
   const [version, topic, id, time, source, pairs, types, open, resent, body] = fields as readonly unknown[];
