@@ -32,6 +32,8 @@ export class Backlog {
   readonly #spool: Spool;
   /** At the broker, by id. */
   readonly #away = new Map<string, Outgoing>();
+  /** At the broker, which has let the deadline of their publisher pass. */
+  readonly #late = new Set<Outgoing>();
   /** How many sessions had those that came back. */
   readonly #sendings = new Map<string, number>();
   #cursor: SpoolPlace | undefined;
@@ -48,9 +50,16 @@ export class Backlog {
     this.#spool = options.spool;
   }
 
-  /** Whether there is anything that a later message must not pass. */
   get holdsAny(): boolean {
     return this.#spool.messages > 0;
+  }
+
+  /**
+   * Whether a new message may go to the broker, behind all that the spool has sent there. Otherwise whoever awaits each
+   * publish before the next would find the last one there, for ever. Not while the broker leaves one without an answer.
+   */
+  get isUnderWay(): boolean {
+    return this.#spool.messages === this.#away.size && this.#late.size === 0;
   }
 
   get refusal(): Error | undefined {
@@ -71,8 +80,10 @@ export class Backlog {
     const place = { generation: this.#spool.generation, sequence: message.sequence };
     const flushed = this.#spool.put(place, message.envelope);
     message.place = place;
-    if (message.state === 'sent') this.#away.set(message.id, message);
-    else this.#waits(message);
+    if (message.state === 'sent') {
+      this.#away.set(message.id, message);
+      this.#late.add(message);
+    } else this.#waits(message);
     this.#options.changed();
     return flushed;
   }
@@ -117,6 +128,7 @@ export class Backlog {
   /** Its session is lost, or the broker does not take it for now. */
   giveBack(message: Outgoing): void {
     this.#away.delete(message.id);
+    this.#late.delete(message);
     this.#waits(message);
   }
 
@@ -173,6 +185,7 @@ export class Backlog {
 
   #forget(message: Outgoing): void {
     this.#away.delete(message.id);
+    this.#late.delete(message);
     this.#sendings.delete(message.id);
     message.place = undefined;
   }

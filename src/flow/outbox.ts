@@ -84,6 +84,7 @@ export class Outbox {
       pending: this.#pending,
       expire: (message) => this.#expire(message),
       satisfied: () => this.#lookIdle(),
+      isFlowing: () => this.#flowing,
       flow: () => this.#flow(),
     });
   }
@@ -116,6 +117,7 @@ export class Outbox {
   /** The broker takes nothing for now, or there is none. */
   hold(): void {
     this.#flowing = false;
+    if (this.#line.size > 0) this.#overflow?.soon();
   }
 
   /**
@@ -256,11 +258,12 @@ export class Outbox {
     if (message.place) {
       message.state = 'spooled';
       this.#backlog!.giveBack(message);
-      return this.#lookIdle();
+      this.#lookIdle();
+    } else {
+      message.state = 'waiting';
+      this.#line.putBack(message);
     }
-    message.state = 'waiting';
-    this.#line.putBack(message);
-    if (this.#backlog?.holdsAny) this.#overflow!.soon();
+    if (this.#line.size > 0) this.#overflow?.soon();
   }
 
   #settle(message: Outgoing): void {

@@ -18,12 +18,13 @@ export interface OverflowPorts {
   expire(message: Outgoing): void;
   /** Nobody waits for it any more. */
   satisfied(): void;
+  isFlowing(): boolean;
   flow(): void;
 }
 
 /**
  * Moves messages into the spool: those that have passed their deadline, and, as long as the spool holds anything, those
- * that wait to be sent. What is under a fence never goes there.
+ * that wait to be sent behind it. What is under a fence never goes there.
  */
 export class Overflow {
   readonly #ports: OverflowPorts;
@@ -37,8 +38,14 @@ export class Overflow {
 
   /** Whether a new message goes straight to the spool: it must not pass what is there, or nobody else has room for it. */
   takes(terms: Terms): boolean {
-    const { backlog, line, waitingMax } = this.#ports;
-    return terms.fence === undefined && (backlog.holdsAny || line.size >= waitingMax);
+    if (terms.fence !== undefined) return false;
+    return this.#isInTheWay || this.#ports.line.size >= this.#ports.waitingMax;
+  }
+
+  /** The spool holds what has to go first, and that is not on its way. */
+  get #isInTheWay(): boolean {
+    const { backlog, isFlowing } = this.#ports;
+    return backlog.holdsAny && !(isFlowing() && backlog.isUnderWay);
   }
 
   /** Its publisher has waited long enough. */
@@ -85,7 +92,7 @@ export class Overflow {
       else this.keep(message);
     }
     if (this.#overdue.size > 0) this.soon();
-    else if (backlog.holdsAny)
+    else if (this.#isInTheWay)
       for (const message of line.unfenced(SPOOLED_AT_ONCE)) {
         if (backlog.refusal) break;
         this.keep(message);
