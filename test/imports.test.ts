@@ -65,6 +65,15 @@ describe('imports', () => {
     expect(wrong).toEqual([]);
   });
 
+  it('take a spool, and LMDB with it, only when one is asked for', () => {
+    const wrong = files.filter(
+      (file) =>
+        !file.startsWith('src/spool/') &&
+        importsOf(file).some(({ from, typesOnly }) => from.startsWith('src/spool/') && !typesOnly),
+    );
+    expect(wrong).toEqual([]);
+  });
+
   it('never go in a circle', () => {
     const graph = new Map(
       files.map((file) => [

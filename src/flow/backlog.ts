@@ -71,6 +71,10 @@ export class Backlog {
     return [...this.#away.values()];
   }
 
+  isAway(message: Outgoing): boolean {
+    return this.#away.get(message.id) === message;
+  }
+
   get isAnyAway(): boolean {
     return this.#away.size > 0;
   }

@@ -44,8 +44,8 @@ export class Overflow {
 
   /** The spool holds what has to go first, and that is not on its way. */
   get #isInTheWay(): boolean {
-    const { backlog, isFlowing } = this.#ports;
-    return backlog.holdsAny && !(isFlowing() && backlog.isUnderWay);
+    const { backlog } = this.#ports;
+    return backlog.holdsAny && !(this.#ports.isFlowing() && backlog.isUnderWay);
   }
 
   /** Its publisher has waited long enough. */
@@ -86,7 +86,7 @@ export class Overflow {
 
   readonly #move = (): void => {
     this.#soon = false;
-    const { backlog, line, flow } = this.#ports;
+    const { backlog, line } = this.#ports;
     for (const message of first(this.#overdue, SPOOLED_AT_ONCE)) {
       if (backlog.refusal) this.#ports.expire(message);
       else this.keep(message);
@@ -97,14 +97,14 @@ export class Overflow {
         if (backlog.refusal) break;
         this.keep(message);
       }
-    flow();
+    this.#ports.flow();
   };
 
   #flushed(message: Outgoing): void {
     this.#ports.pending.delete(message);
     message.resolve({ id: message.id, outcome: 'spooled' });
     // From now on what is read from the disk stands for it, unless the broker has it.
-    if (message.state === 'spooled') this.#leave(message);
+    if (message.state === 'spooled' && !this.#ports.backlog.isAway(message)) this.#leave(message);
     this.#ports.satisfied();
     this.#ports.flow();
   }
@@ -116,13 +116,11 @@ export class Overflow {
   }
 
   #notFlushed(message: Outgoing, error: unknown): void {
-    const { backlog, expire } = this.#ports;
     if (!message.place) return;
-    backlog.drop(message);
+    this.#ports.backlog.drop(message);
     // Whether the broker has it is not known: the same as without a spool.
-    if (message.sendings > 0) return expire(message);
-    message.reject(error);
-    expire(message);
+    if (message.sendings === 0) message.reject(error);
+    this.#ports.expire(message);
   }
 }
 

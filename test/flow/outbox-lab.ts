@@ -197,11 +197,15 @@ export class OutboxLab {
   /** The outcome of the publish of that number: of this lab, from 1. */
   publish(timeoutMs = 100, under?: Ownership, signal?: AbortSignal): Promise<Receipt> {
     const number = ++this.#published;
-    const draft = { topic: under ? 'under.a.fence' : 'a', headers: {}, payload: Payload.of({ number }, { maxBytes: 1_000 }) };
+    const draft = {
+      topic: under ? 'under.a.fence' : 'a',
+      headers: {},
+      payload: Payload.of({ number }, { maxBytes: 1_000 }),
+    };
     const receipt = this.outbox.publish(draft, { timeoutMs, fence: under, signal });
     receipt.then(
       ({ outcome }) => this.results.set(number, outcome),
-      (error: { code?: string }) => this.results.set(number, error.code ?? String(error)),
+      (error: unknown) => this.results.set(number, (error as { code?: string }).code ?? 'aborted'),
     );
     return receipt;
   }
