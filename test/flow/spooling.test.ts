@@ -146,6 +146,35 @@ describe('the outbox with a spool', () => {
     expect(session.shown).toEqual(['p-1', 'p-2']);
   });
 
+  it('spools at once while the broker blocks', async () => {
+    const lab = new OutboxLab();
+    await lab.publishMany(1, 100);
+    await lab.pass(110);
+    const session = lab.connect();
+    await lab.flush();
+    lab.outbox.hold();
+    void lab.publish();
+    await lab.flush();
+    expect(lab.outcomes).toEqual(['spooled', 'spooled']);
+    lab.outbox.open(session as never);
+    expect(session.shown).toEqual(['p-1', 'p-2']);
+  });
+
+  it('does not believe a session that was given up about what has gone to the disk since', async () => {
+    const lab = new OutboxLab();
+    const lost = lab.connect();
+    await lab.publishMany(1, 100);
+    await lab.pass(110);
+    const session = lab.connect();
+    lab.outbox.hold();
+    await lab.flush();
+    expect(lab.outcomes).toEqual(['spooled']);
+    lost.confirm();
+    await lab.settle();
+    lab.outbox.open(session as never);
+    expect(session.sent.at(-1)).toMatchObject({ id: 'p-1', resent: true, origin: { open: [[1, Infinity]] } });
+  });
+
   it('keeps a number open until it is confirmed', async () => {
     const lab = new OutboxLab();
     await lab.publishMany(2, 100);
