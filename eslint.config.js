@@ -55,4 +55,13 @@ export default defineConfig(
       '@typescript-eslint/no-unsafe-class-instance-assignment': 'off',
     },
   },
+  {
+    // Only the compiler reads them, and it is asked about types of things that are never used.
+    files: ['test/types/**'],
+    rules: {
+      '@typescript-eslint/no-unused-vars': 'off',
+      '@typescript-eslint/no-unnecessary-type-parameters': 'off',
+      '@typescript-eslint/no-unsafe-return': 'off',
+    },
+  },
 );

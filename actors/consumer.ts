@@ -1,6 +1,5 @@
 import { assign, setup } from 'xstate';
 import { promiseSlot, resourceSlot } from './slots.js';
-import type { Step } from './subscriber.js';
 
 export type ConsumerStatus =
   | 'declaring'
@@ -39,7 +38,8 @@ export interface ConsumerInput {
 }
 
 /** How declaring ended: `queue.lost` when the queue it had declared is gone, or another one has its name. */
-export type ConsumerDeclared = Step | { type: 'queue.lost' };
+export type ConsumerDeclared =
+  { type: 'done' } | { type: 'session.lost' } | { type: 'failed' } | { type: 'queue.lost' };
 
 export interface ConsumerContext extends Omit<ConsumerInput, 'paused'> {
   owns: boolean;

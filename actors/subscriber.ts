@@ -3,15 +3,23 @@ import { promiseSlot } from './slots.js';
 
 export type SubscriberStatus = 'waiting' | 'declaring' | 'active' | 'draining' | 'stopped' | 'failed';
 
-export type SubscriberEvent = { type: 'session.lost' } | { type: 'supervisor.stop' };
+export type SubscriberEvent =
+  | { type: 'session.connected' }
+  | { type: 'session.lost' }
+  /** Every message published from now on that matches is received. */
+  | { type: 'bindings.added' }
+  /** The broker refuses them for good. */
+  | { type: 'bindings.refused' }
+  /** They could not be added, which may pass. */
+  | { type: 'bindings.failed' }
+  /** No call runs any more, and the broker holds nothing of it; or the patience has ended. */
+  | { type: 'drain.ended' }
+  | { type: 'supervisor.stop' };
 
 /** A subscriber by its number in the master's register: what it holds is plain data. */
 export interface SubscriberInput {
   readonly number: number;
 }
-
-/** How a step on the broker ended. */
-export type Step = { type: 'done' } | { type: 'session.lost' } | { type: 'failed' };
 
 /**
  * One transient subscriber.
@@ -21,8 +29,10 @@ export type Step = { type: 'done' } | { type: 'session.lost' } | { type: 'failed
  * - `consuming`: every message that matches reaches its mailbox, and the pump calls its handler.
  * - `draining`: no new calls; its bindings go, the call that runs may end.
  * - `stopped`, `failed`: final. Failed means that the broker refused its bindings for good.
+ * - `crashing`: a refusal that may pass crashes the actor. Its supervisor starts it again after a while.
  *
- * A refusal that may pass crashes the actor: its supervisor starts it again after a while.
+ * Its actions only note what is wanted; that begins when the transition is complete, and is told of by an event. There may be
+ * very many subscribers, and an actor of its own for each wait doubled the cost of each.
  */
 export const subscriberMachine = setup({
   types: {
@@ -31,14 +41,18 @@ export const subscriberMachine = setup({
     events: {} as SubscriberEvent,
   },
   actors: {
-    session: promiseSlot<void, SubscriberInput>(),
-    declare: promiseSlot<Step, SubscriberInput>(),
-    drain: promiseSlot<void, SubscriberInput>(),
+    /** Rejects with why the bindings could not be added. */
+    crash: promiseSlot<never, SubscriberInput>(),
   },
   actions: {
-    /** Opens the pump, which tells this actor of a lost session; an actor of its own for it would double the cost. */
-    openPump: (_, _params: { number: number }) => {},
-    closePump: (_, _params: { number: number }) => {},
+    /** Asks to be told of the next session. */
+    awaitSession: (_, _params: SubscriberInput) => {},
+    addBindings: (_, _params: SubscriberInput) => {},
+    /** Opens the pump, and asks to be told of the end of the session. */
+    openPump: (_, _params: SubscriberInput) => {},
+    /** Not to be told of sessions any more. */
+    leaveSession: (_, _params: SubscriberInput) => {},
+    drain: (_, _params: SubscriberInput) => {},
     report: (_, _params: { number: number; status: SubscriberStatus }) => {},
   },
 }).createMachine({
@@ -47,21 +61,28 @@ export const subscriberMachine = setup({
   initial: 'declaring',
   states: {
     waiting: {
-      entry: { type: 'report', params: ({ context }) => ({ ...context, status: 'waiting' }) },
-      invoke: { src: 'session', input: ({ context }) => context, onDone: 'declaring', onError: 'failed' },
-      on: { 'supervisor.stop': 'draining' },
+      entry: [
+        { type: 'report', params: ({ context }) => ({ ...context, status: 'waiting' }) },
+        { type: 'awaitSession', params: ({ context }) => context },
+      ],
+      exit: { type: 'leaveSession', params: ({ context }) => context },
+      on: { 'session.connected': 'declaring', 'supervisor.stop': 'draining' },
     },
     declaring: {
-      entry: { type: 'report', params: ({ context }) => ({ ...context, status: 'declaring' }) },
-      invoke: {
-        src: 'declare',
-        input: ({ context }) => context,
-        onDone: [
-          { guard: ({ event }) => event.output.type === 'done', target: 'consuming' },
-          { guard: ({ event }) => event.output.type === 'failed', target: 'failed' },
-          { target: 'waiting' },
-        ],
+      entry: [
+        { type: 'report', params: ({ context }) => ({ ...context, status: 'declaring' }) },
+        { type: 'addBindings', params: ({ context }) => context },
+      ],
+      on: {
+        'bindings.added': 'consuming',
+        'bindings.refused': 'failed',
+        'bindings.failed': 'crashing',
+        'session.lost': 'waiting',
+        'supervisor.stop': 'draining',
       },
+    },
+    crashing: {
+      invoke: { src: 'crash', input: ({ context }) => context },
       on: { 'supervisor.stop': 'draining' },
     },
     consuming: {
@@ -69,12 +90,15 @@ export const subscriberMachine = setup({
         { type: 'report', params: ({ context }) => ({ ...context, status: 'active' }) },
         { type: 'openPump', params: ({ context }) => context },
       ],
-      exit: { type: 'closePump', params: ({ context }) => context },
+      exit: { type: 'leaveSession', params: ({ context }) => context },
       on: { 'session.lost': 'waiting', 'supervisor.stop': 'draining' },
     },
     draining: {
-      entry: { type: 'report', params: ({ context }) => ({ ...context, status: 'draining' }) },
-      invoke: { src: 'drain', input: ({ context }) => context, onDone: 'stopped', onError: 'stopped' },
+      entry: [
+        { type: 'report', params: ({ context }) => ({ ...context, status: 'draining' }) },
+        { type: 'drain', params: ({ context }) => context },
+      ],
+      on: { 'drain.ended': 'stopped' },
     },
     stopped: {
       type: 'final',

@@ -6,10 +6,21 @@ const benches: Record<string, () => Promise<{ run(): Promise<Result[]> }>> = {
   topics: () => import('./topics.js'),
   memory: () => import('./memory.js'),
   scale: () => import('./scale.js'),
+  failover: () => import('./failover.js'),
+  soak: () => import('./soak.js'),
   file: () => import('./file.js'),
 };
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'boolean' } } });
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  // Of one benchmark: it reads them itself.
+  options: {
+    json: { type: 'boolean' },
+    kills: { type: 'string' },
+    rate: { type: 'string' },
+    seed: { type: 'string' },
+  },
+});
 const name = positionals[0] ?? '';
 const load = Object.hasOwn(benches, name) ? benches[name] : undefined;
 if (!load) {

@@ -48,7 +48,8 @@ async function prepared(others: number): Promise<Prepared> {
     },
     consume: master.consume.bind(master),
   };
-  await master.subscribe('build.*.log', state.count);
+  // On a busy machine the usual mailbox may overflow, and the round would wait for what was dropped.
+  await master.subscribe('build.*.log', { mailbox: { limit: MESSAGES } }, state.count);
   for (let number = 0; number < others; number++) await master.subscribe(`other.${number}.log`, () => {});
   return state;
 }

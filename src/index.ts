@@ -1,4 +1,4 @@
-export { createMaster, Master, type PatternInput } from './master.js';
+export { createMaster, Master } from './master.js';
 export type {
   ConsumeOptions,
   MasterOptions,
@@ -7,8 +7,8 @@ export type {
   StopOptions,
   SubscribeOptions,
 } from './master/options.js';
-export type { ConsumerHandle } from './master/consumers.js';
-export type { SubscriptionHandle } from './master/subscribers.js';
+export type { ConsumerHandle } from './master/consumer.js';
+export type { SubscriptionHandle } from './master/subscriber.js';
 export type { CallOptions, DeleteQueueOptions, LettersOptions } from './master/queues.js';
 export type { DeadLetter } from './master/letters.js';
 export type { MasterEvents } from './master/events.js';
@@ -22,7 +22,11 @@ export type {
   Settlement,
 } from './flow/handler.js';
 export type { Receipt } from './flow/outgoing.js';
+export { Catalogue, defineMessages, type } from './model/catalogue.js';
+export type { Definitions } from './model/key-checks.js';
 export type { Message } from './model/message.js';
+export type { StandardSchema } from './model/standard-schema.js';
+export type { MaybeCatalogue, MessageOf, PatternInput } from './model/typed-message.js';
 export { topicMatches, type TopicInput } from './model/topic.js';
 export { TopicIndex } from './model/topic-index.js';
 export * from './model/errors.js';

@@ -2,28 +2,25 @@ import type { AnyActorRef } from 'xstate';
 import { createGroups } from '../actors/groups.js';
 import { masterMachine, type MasterStatus } from '../actors/master.js';
 import { createRoot } from '../actors/start.js';
-import type { Ownership, QueueStatus } from './backend.js';
+import type { QueueStatus } from './backend.js';
 import { Deferred } from './flow/deferred.js';
 import { Drains } from './flow/drains.js';
 import { Dispatcher } from './flow/dispatcher.js';
 import { Events } from './flow/events.js';
 import type { Spool } from './flow/spool.js';
-import { isHandler, type Handler, type Publish } from './flow/handler.js';
 import { Link } from './flow/link.js';
-import { MessageStream } from './flow/message-stream.js';
 import { Turns } from './flow/turns.js';
 import { findBackend } from './master/broker.js';
+import { Calls, withCalls } from './master/calls.js';
 import { Connection } from './master/connection.js';
-import { Consumers, type ConsumerHandle } from './master/consumers.js';
+import type { ConsumerHandle } from './master/consumer.js';
+import { Consumers } from './master/consumers.js';
 import type { MasterContext } from './master/context.js';
 import type { MasterEvents } from './master/events.js';
 import {
-  checkConsumeOptions,
   checkKeys,
-  checkMailbox,
   checkMasterOptions,
   positive,
-  type ConsumeOptions,
   type Limits,
   type MasterOptions,
   type StopOptions,
@@ -33,27 +30,36 @@ import type { DeadLetter } from './master/letters.js';
 import { Queues, type CallOptions, type DeleteQueueOptions, type LettersOptions } from './master/queues.js';
 import { Publishing } from './master/publishing.js';
 import { findSpool } from './master/spool.js';
-import { Subscribers, type SubscriptionHandle } from './master/subscribers.js';
-import { waitForMessage, type WaitForOptions } from './master/wait-for.js';
-import { ConnectError, OptionError, StoppedError, toError } from './model/errors.js';
-import type { Message } from './model/message.js';
-import { parsePattern, type TopicInput } from './model/topic.js';
+import type { SubscriptionHandle } from './master/subscriber.js';
+import { Subscribers } from './master/subscribers.js';
+import type { ConsumeOptionsOf, HandlerOf, PublishOf, WaitResult } from './master/typed-calls.js';
+import type { WaitForOptions } from './master/wait-for.js';
+import { ConnectError, StoppedError, toError } from './model/errors.js';
+import type { TopicInput } from './model/topic.js';
+import type {
+  CheckPatterns,
+  MaybeCatalogue,
+  MessageOf,
+  PatternInput,
+  PatternsOf,
+} from './model/typed-message.js';
 
 /** A child that does not end within its drain, and so long after it, is stopped by force. */
 const KILL_AFTER_DRAIN_MS = 2_000;
-
-/** One pattern, or several of which one must match. */
-export type PatternInput = TopicInput | { readonly patterns: readonly TopicInput[] };
 
 /**
  * Connects a master to its broker. Resolves when it is ready; rejects at once with what cannot heal (a name that is
  * taken, an unknown scheme, a password), and after `connectTimeoutMs` with a ConnectError.
  */
-export async function createMaster(options: MasterOptions): Promise<Master> {
-  const spool = await findSpool(options);
-  let master: Master;
+export async function createMaster<C extends MaybeCatalogue = undefined>(
+  options: MasterOptions<C>,
+): Promise<Master<C>> {
+  const opening = findSpool(options);
+  // Without one it begins at once.
+  const spool = opening && (await opening);
+  let master: Master<C>;
   try {
-    master = new Master(options, spool);
+    master = new Master<C>(options, spool);
   } catch (error) {
     await spool?.close();
     throw error;
@@ -62,15 +68,15 @@ export async function createMaster(options: MasterOptions): Promise<Master> {
   return master;
 }
 
-/** One runtime in one process: made by `createMaster`. */
-export class Master {
+/** One runtime in one process: made by `createMaster`. With a catalogue it publishes and hands over what that defines. */
+export class Master<C extends MaybeCatalogue = undefined> {
   readonly name: string;
   /** The root actor, for an inspector. */
   readonly actor: AnyActorRef;
   /** Settles when the master has stopped; rejects when the broker refused it for good or its supervisor gave up. */
   readonly done: Promise<void>;
   /** Resolves with a receipt once the broker has taken responsibility. TimeoutError at the deadline; it never hangs. */
-  readonly publish: Publish;
+  readonly publish: PublishOf<C>;
   readonly #limits: Limits;
   readonly #queues: Queues;
   readonly #drains: Drains;
@@ -80,11 +86,13 @@ export class Master {
   readonly #connection: Connection;
   readonly #subscribers: Subscribers;
   readonly #consumers: Consumers;
+  readonly #calls: Calls;
+  readonly #untyped: Master;
   #status: MasterStatus = 'starting';
   #gaveUp: Error | undefined;
 
   /** @internal `createMaster` opens the spool first. */
-  constructor(options: MasterOptions, spool?: Spool) {
+  constructor(options: MasterOptions<C>, spool?: Spool) {
     const limits = (this.#limits = checkMasterOptions(options));
     const backend = findBackend(options.broker, limits);
     const { clock, random } = limits.environment;
@@ -98,7 +106,6 @@ export class Master {
     this.#queues = new Queues({ limits, link });
     const publishing = new Publishing({ limits, link, drains, events, incarnation, spool });
     this.name = limits.name;
-    this.publish = publishing.publisher(undefined);
     this.done = this.#done.promise;
     this.#connection = new Connection({ backend, limits, link, drains, events, incarnation });
     const dispatcher = new Dispatcher({
@@ -114,7 +121,7 @@ export class Master {
       turns,
       events,
       dispatcher,
-      publisher: (fence: Ownership | undefined) => publishing.publisher(fence),
+      publisher: (fence, catalogue) => publishing.publisher(fence, catalogue),
       startChild: (child) =>
         this.#supervisor().send({
           type: 'child.start',
@@ -128,6 +135,22 @@ export class Master {
     };
     this.#subscribers = new Subscribers(context);
     this.#consumers = new Consumers(context);
+    const calls = (catalogue: MaybeCatalogue) =>
+      new Calls(
+        {
+          limits,
+          events,
+          subscribers: this.#subscribers,
+          consumers: this.#consumers,
+          publisher: (messages) => publishing.publisher(undefined, messages),
+          checkRunning: () => this.#checkRunning(),
+        },
+        catalogue,
+      );
+    this.#calls = calls(options.messages);
+    this.publish = this.#calls.publish;
+    const master = this as unknown as Master;
+    this.#untyped = options.messages ? withCalls(master, calls(undefined)) : master;
     const machine = masterMachine.provide({
       actors: {
         session: this.#connection.machine,
@@ -156,6 +179,11 @@ export class Master {
     return this.#status;
   }
 
+  /** The same master without the catalogue: any topic, any data, nothing checked. */
+  get untyped(): Master {
+    return this.#untyped;
+  }
+
   /** Resolves when the master is connected for the first time. */
   get ready(): Promise<void> {
     return this.#ready.promise;
@@ -165,31 +193,29 @@ export class Master {
    * Transient: while it listens, and nothing else. Resolves once every message published from now on that matches, by
    * any master, reaches the handler.
    */
-  subscribe(pattern: PatternInput, handler: Handler): Promise<SubscriptionHandle>;
-  subscribe(pattern: PatternInput, options: SubscribeOptions, handler: Handler): Promise<SubscriptionHandle>;
-  async subscribe(
-    pattern: PatternInput,
-    options: SubscribeOptions | Handler,
-    handler: Handler = options as Handler,
-  ): Promise<SubscriptionHandle> {
-    checkHandler(handler);
-    this.#checkRunning();
-    const given = handler === options ? {} : (options as SubscribeOptions);
-    checkKeys('subscribe', given, ['mailbox', 'signal']);
-    const { mailbox, signal } = given;
-    signal?.throwIfAborted();
-    const plan = { patterns: checkPatterns(pattern), mailbox: checkMailbox(mailbox), signal };
-    return this.#subscribers.start(plan, handler);
+  subscribe<const Input extends PatternInput>(
+    pattern: Input & CheckPatterns<C, PatternsOf<Input>>,
+    handler: HandlerOf<C, PatternsOf<Input>>,
+  ): Promise<SubscriptionHandle>;
+  subscribe<const Input extends PatternInput>(
+    pattern: Input & CheckPatterns<C, PatternsOf<Input>>,
+    options: SubscribeOptions,
+    handler: HandlerOf<C, PatternsOf<Input>>,
+  ): Promise<SubscriptionHandle>;
+  subscribe(...given: unknown[]): Promise<SubscriptionHandle> {
+    return this.#calls.subscribe(...(given as Parameters<Calls['subscribe']>));
   }
 
   /**
    * Durable: every message since the queue was declared, also those sent while nobody listens. Resolves when the queue is
    * declared and bound: this master is its owner, or stands by. Its signal ends the consumer as `stop` does.
    */
-  async consume(queue: string, options: ConsumeOptions, handler: Handler): Promise<ConsumerHandle> {
-    checkHandler(handler);
-    this.#checkRunning();
-    return this.#consumers.start(checkConsumeOptions(queue, options, this.#limits), handler);
+  consume<const Bindings extends readonly TopicInput[]>(
+    queue: string,
+    options: ConsumeOptionsOf<C, Bindings>,
+    handler: HandlerOf<C, Bindings[number]>,
+  ): Promise<ConsumerHandle> {
+    return this.#calls.consume(...([queue, options, handler] as unknown as Parameters<Calls['consume']>));
   }
 
   /** Deletes a durable queue and what it holds. QueueInUseError if it has consumers and `whileInUse` is not set. */
@@ -225,31 +251,21 @@ export class Master {
   }
 
   /** Subscribes, then checks, then waits: never racy. Resolves with the message, or with what `check` returned. */
-  waitFor(pattern: PatternInput, options: WaitForOptions = {}): Promise<unknown> {
-    return waitForMessage(
-      this.#limits.environment.clock,
-      (handler) => this.subscribe(pattern, handler),
-      options,
-    );
+  waitFor<const Input extends PatternInput, Found = never>(
+    pattern: Input & CheckPatterns<C, PatternsOf<Input>>,
+    options?: WaitForOptions<Found>,
+  ): Promise<WaitResult<C, PatternsOf<Input>, Found>> {
+    return this.#calls.waitFor(pattern, options) as Promise<WaitResult<C, PatternsOf<Input>, Found>>;
   }
 
   /** Messages as an async iterable, subscribed when it resolves. Leaving the loop ends the subscription. */
-  async messages(
-    pattern: PatternInput,
-    options: SubscribeOptions = {},
-  ): Promise<AsyncIterableIterator<Message>> {
-    const { signal, mailbox } = options;
-    const bounds = checkMailbox(mailbox);
-    const stream = new MessageStream(bounds, (missed) =>
-      this.#events.emit('gap', { subscription, reason: 'mailbox', missed }),
-    );
-    const subscription = await this.subscribe(pattern, options, stream.handler);
-    void subscription.ended.then(() => {
-      if (signal?.aborted) stream.fail(signal.reason);
-      else if (subscription.error) stream.fail(subscription.error);
-      else stream.end();
-    });
-    return stream.from(subscription);
+  messages<const Input extends PatternInput>(
+    pattern: Input & CheckPatterns<C, PatternsOf<Input>>,
+    options?: SubscribeOptions,
+  ): Promise<AsyncIterableIterator<MessageOf<C, PatternsOf<Input>>>> {
+    return this.#calls.messages(pattern, options) as Promise<
+      AsyncIterableIterator<MessageOf<C, PatternsOf<Input>>>
+    >;
   }
 
   /** Returns a function that ends it. A listener that throws harms nobody. */
@@ -337,16 +353,4 @@ export class Master {
     if (this.#status === 'stopping' || this.#status === 'stopped' || this.#status === 'failed')
       throw new StoppedError(`Master "${this.name}" is ${this.#status}. Create another one.`);
   }
-}
-
-function checkHandler(handler: unknown): void {
-  if (!isHandler(handler)) throw new OptionError('The handler must be a function or an actor with send().');
-}
-
-function checkPatterns(input: PatternInput): readonly string[] {
-  const inputs: readonly TopicInput[] =
-    typeof input === 'object' && input !== null && 'patterns' in input ? input.patterns : [input];
-  if (!Array.isArray(inputs) || inputs.length === 0)
-    throw new OptionError('patterns must be a list of at least one.');
-  return [...new Set(inputs.map((one: TopicInput) => parsePattern(one).pattern))];
 }

@@ -1,5 +1,13 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -7,16 +15,23 @@ import { createMaster } from 'signalbox';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { Failovers } from '../examples/ci-farm/failovers.js';
 import { openRepository, readCommits, type Commit } from '../examples/ci-farm/history.js';
-import { findLeftBehind } from '../examples/ci-farm/left-behind.js';
+import { leftBehindOf } from '../examples/ci-farm/crew-here.js';
+import { EvidenceReader, EvidenceWriter, monotonicMs } from '../examples/ci-farm/evidence.js';
+import { cleanBroker, newResources } from '../examples/ci-farm/left-behind.js';
 import { parseOptions, splitCommand } from '../examples/ci-farm/options.js';
 import { pieces } from '../examples/ci-farm/pieces.js';
 import { Processes } from '../examples/ci-farm/processes.js';
+import { livingHub } from '../src/backends/file/hub-record.js';
 import type { HandledRecord } from '../src/testing/ledger.js';
+import { eventually } from './eventually.js';
 
 const main = join(import.meta.dirname, '../dist/examples/ci-farm/main.js');
-const folder = mkdtempSync(join(tmpdir(), 'ci-farm-'));
+const folder = mkdtempSync(join(tmpdir(), 'ci-farm-test-'));
 const environment = {
   ...process.env,
+  TMPDIR: join(folder, 'temporary'),
+  // A socket's path is short.
+  XDG_RUNTIME_DIR: process.env['XDG_RUNTIME_DIR'] ?? tmpdir(),
   GIT_CONFIG_GLOBAL: '/dev/null',
   GIT_CONFIG_NOSYSTEM: '1',
   GIT_CEILING_DIRECTORIES: tmpdir(),
@@ -49,6 +64,7 @@ function makeRepository(name: string): string {
 let repository: string;
 
 beforeAll(() => {
+  mkdirSync(environment.TMPDIR);
   repository = makeRepository('hostile');
   git('hostile', 'commit', '--quiet', '--allow-empty', '--message', 'nothing in it');
   for (const name of HOSTILE) writeFileSync(join(repository, name), name);
@@ -81,10 +97,118 @@ function farm(...words: string[]) {
 
 const FAULTLESS = { redelivered: 0, lost: 0, duplicated: 0, reordered: 0, twoOwners: 0, leftBehind: 0 };
 const stopped = { cause: 'stopped', ms: expect.any(Number) as number };
+/** All masters in one process. */
+const HERE = ['--broker', 'memory:'];
 
-describe('the CI farm', () => {
+interface Result {
+  readonly published: number;
+  readonly handled: number;
+  readonly redelivered: number;
+  readonly failovers: readonly { readonly cause: string; readonly ms: number }[];
+}
+
+/** What the farm has measured; a busy machine may add a failover that nobody has caused. */
+function causes({ failovers }: Result): string[] {
+  return failovers.map(({ cause }) => cause).filter((cause) => cause !== 'unexpected');
+}
+
+function isAlive(pid: string): boolean {
+  try {
+    process.kill(Number(pid), 0);
+  } catch {
+    return false;
+  }
+  return true;
+}
+
+/** What stands in the temporary folder of the farms. */
+function remains(): string[] {
+  return readdirSync(environment.TMPDIR);
+}
+
+describe('the CI farm in processes', { timeout: 120_000 }, () => {
+  it('loses nothing when masters are killed, frozen and stopped, one joins, and the hub is killed', async () => {
+    const { status, stdout, stderr } = await farm('--json', '--repo', repository, '--commits', '60').ended;
+    const result = JSON.parse(stdout) as Result;
+    expect(result).toMatchObject({ lost: 0, duplicated: 0, reordered: 0, twoOwners: 0, leftBehind: 0 });
+    // A build request whose confirm died with its publisher is published again, as another message.
+    expect(result.published).toBeGreaterThanOrEqual(120);
+    expect(result.handled).toBeGreaterThanOrEqual(120);
+    expect(result.redelivered).toBeGreaterThan(0);
+    expect(causes(result)).toEqual(['killed', 'frozen', 'stopped', 'hub-killed']);
+    expect(stdout).toMatch(/^\{[^\n]*\}\n$/);
+    expect(stderr).toContain('is thawed (SIGCONT)');
+    expect(stderr).toContain('build-4 joins');
+    expect(stderr).toContain('Nothing lost');
+    expect(status).toBe(0);
+    expect(remains()).toEqual([]);
+  });
+
+  it('lets another master join before the last one is harmed', async () => {
+    const words = ['--json', '--repo', repository, '--commits', '3', '--masters', '1', '--ahead', '1'];
+    const { status, stdout } = await farm(...words).ended;
+    const result = JSON.parse(stdout) as Result;
+    expect(result).toMatchObject({ lost: 0, duplicated: 0, reordered: 0, twoOwners: 0, leftBehind: 0 });
+    expect(causes(result)).toEqual(['killed', 'frozen']);
+    expect(status).toBe(0);
+  });
+
+  it('uses a folder that it is given, and leaves it as a folder of signalbox', async () => {
+    const state = join(folder, 'state');
+    const words = ['--repo', repository, '--commits', '20', '--no-faults', '--broker', `file:${state}`];
+    const { status, stdout, stderr } = await farm(...words).ended;
+    expect(stdout).toMatch(/^scheduler\.all +20 +20 +0 +0 +0 +0 +0$/m);
+    expect(stdout).toMatch(/^builders\.linux +20 +20 +0 +0 +0 +0 +0$/m);
+    expect(stdout).toMatch(/^left behind +0$/m);
+    expect(stdout).not.toContain('Failover');
+    expect(stderr).toBe('');
+    expect(status).toBe(0);
+    const hub = await livingHub(state);
+    expect(hub).toBeDefined();
+    process.kill(hub!.pid, 'SIGTERM');
+    await eventually('the hub has gone', async () => !(await livingHub(state)));
+    expect(remains()).toEqual([]);
+  });
+
+  it('ends the builds of a killed master, and all others when it is interrupted', async () => {
+    const [marks, pids] = [join(folder, 'marks'), join(folder, 'pids-of-sleepers')];
+    mkdirSync(marks);
+    // The first build of each master sleeps.
+    const command = `sh -c 'mkdir ${marks}/$PPID && echo $$ >> ${pids} && exec sleep 300; true'`;
+    const { child, said, ended } = farm(
+      '--json',
+      '--repo',
+      repository,
+      '--commits',
+      '60',
+      '--command',
+      command,
+    );
+    const seen = () => (existsSync(pids) ? readFileSync(pids, 'utf8').trim().split('\n') : []);
+    await eventually('a build is over', () => seen().some((pid) => !isAlive(pid)), 30_000);
+    expect(said.stderr).toContain('is killed (SIGKILL)');
+    child.kill('SIGINT');
+    expect((await ended).status).toBe(130);
+    expect(said.stdout).toBe('');
+    expect(said.stderr).toContain('Stopped before the end.');
+    expect(seen().filter(isAlive)).toEqual([]);
+    expect(remains()).toEqual([]);
+  });
+
+  it('leaves nothing when it is interrupted while a master is frozen', async () => {
+    const { child, said, ended } = farm('--json', '--repo', repository, '--commits', '60');
+    await eventually('a master is frozen', () => said.stderr.includes('is frozen'), 30_000);
+    child.kill('SIGTERM');
+    expect((await ended).status).toBe(143);
+    expect(said.stderr).not.toContain('did not end by itself');
+    expect(remains()).toEqual([]);
+  });
+});
+
+describe('the CI farm in one process', () => {
   it('loses nothing when the owner of the scheduler stops and another master joins', async () => {
-    const { status, stdout, stderr } = await farm('--json', '--repo', repository, '--commits', '50').ended;
+    const { status, stdout, stderr } = await farm(...HERE, '--json', '--repo', repository, '--commits', '50')
+      .ended;
     expect(JSON.parse(stdout)).toEqual({ published: 100, handled: 100, ...FAULTLESS, failovers: [stopped] });
     expect(stdout).toMatch(/^\{[^\n]*\}\n$/);
     expect(stderr).toContain('build-1, which owns scheduler.all, stops');
@@ -100,7 +224,7 @@ describe('the CI farm', () => {
     ['2', '1'],
     ['3', '2'],
   ])('does so with %s commits and %s masters too', async (commits, masters) => {
-    const words = ['--json', '--repo', repository, '--commits', commits, '--masters', masters];
+    const words = [...HERE, '--json', '--repo', repository, '--commits', commits, '--masters', masters];
     const { status, stdout } = await farm(...words).ended;
     const messages = 2 * Number(commits);
     expect(JSON.parse(stdout)).toEqual({
@@ -111,7 +235,7 @@ describe('the CI farm', () => {
   });
 
   it('shows a ledger to people', async () => {
-    const words = ['--repo', repository, '--commits', '20', '--no-faults'];
+    const words = [...HERE, '--repo', repository, '--commits', '20', '--no-faults'];
     const { status, stdout, stderr } = await farm(...words).ended;
     expect(stdout).toMatch(/^scheduler\.all +20 +20 +0 +0 +0 +0 +0$/m);
     expect(stdout).toMatch(/^builders\.linux +20 +20 +0 +0 +0 +0 +0$/m);
@@ -123,7 +247,7 @@ describe('the CI farm', () => {
 
   it('takes a command that fails for a finished build, and lets it say what it likes', async () => {
     const command = `sh -c 'printf "no end of line \\377"; echo "$0" >&2; exit 3' {commit}`;
-    const words = ['--json', '--repo', repository, '--commits', '15', '--command', command];
+    const words = [...HERE, '--json', '--repo', repository, '--commits', '15', '--command', command];
     const { status, stdout, stderr } = await farm(...words).ended;
     expect(JSON.parse(stdout)).toMatchObject({ published: 30, handled: 30, ...FAULTLESS });
     expect(stderr).toContain('30 log lines');
@@ -133,7 +257,7 @@ describe('the CI farm', () => {
   it('stops properly when it is interrupted, and takes its builds along', async () => {
     const pids = join(folder, 'pids');
     const command = `sh -c 'echo $$ >> ${pids}; sleep 300 & wait'`;
-    const { child, said, ended } = farm('--json', '--repo', repository, '--command', command);
+    const { child, said, ended } = farm(...HERE, '--json', '--repo', repository, '--command', command);
     await vi.waitFor(() => expect(existsSync(pids)).toBe(true), { timeout: 20_000 });
     child.kill('SIGINT');
     expect((await ended).status).toBe(130);
@@ -169,6 +293,16 @@ describe('the CI farm refuses, in one line and with exit status 2,', () => {
     ['no commits', ['--commits', '0'], '--commits must be a whole number from 1'],
     ['half a master', ['--masters', '0.5'], '--masters must be a whole number from 1'],
     ['a value that is missing', ['--ahead'], '--ahead'],
+    [
+      'a broker that is none',
+      ['--repo', 'hostile', '--broker', 'carrier-pigeon:'],
+      '"carrier-pigeon:" names no broker',
+    ],
+    [
+      'a folder that is a file',
+      ['--repo', 'hostile', '--broker', 'file:/dev/null'],
+      '"/dev/null" cannot be a folder',
+    ],
   ])('%s', async (_, words, text) => {
     const inFolder = words.map((word, index) => (words[index - 1] === '--repo' ? join(folder, word) : word));
     const { status, stdout, stderr } = await farm('--json', ...inFolder).ended;
@@ -181,7 +315,7 @@ describe('the CI farm refuses, in one line and with exit status 2,', () => {
 
 describe('the history', () => {
   async function read(count: number): Promise<Commit[]> {
-    const processes = new Processes();
+    const processes = new Processes('apart');
     const commits: Commit[] = [];
     for await (const commit of readCommits(await openRepository(repository, processes), count, processes))
       commits.push(commit);
@@ -217,7 +351,7 @@ describe('the history', () => {
   });
 
   it('leaves no process when nobody reads it to its end', async () => {
-    const processes = new Processes();
+    const processes = new Processes('apart');
     for await (const { hash } of readCommits(await openRepository(repository, processes), 1_000, processes)) {
       expect(hash).toMatch(/^[0-9a-f]{40}$/);
       break;
@@ -227,16 +361,13 @@ describe('the history', () => {
 });
 
 describe('what was left behind', () => {
-  /** The timers of the test runner come and go: what Node does is not asked. */
-  const anything = { get: () => Infinity } as unknown as ReadonlyMap<string, number>;
-  const NOTHING = { masters: [], processes: new Processes(), before: anything };
-
   it('is nothing when all have stopped', async () => {
     const broker = 'memory:ci-farm-test-1';
     const master = await createMaster({ name: 'one', broker });
     await master.consume('queue', { bindings: ['#'] }, () => {});
     await master.stop();
-    expect(await findLeftBehind({ ...NOTHING, broker, masters: [master] })).toEqual([]);
+    expect(leftBehindOf(master)).toEqual([]);
+    expect(await cleanBroker({ broker })).toEqual([]);
   });
 
   it('is a master, its consumers and what they hold', async () => {
@@ -250,7 +381,7 @@ describe('what was left behind', () => {
     await one.consume('queue', { bindings: ['#'] }, () => held);
     await two.consume('queue', { bindings: ['#'] }, () => held);
     await one.publish('a', {});
-    const found = await findLeftBehind({ ...NOTHING, broker, masters: [one, two] });
+    const found = [...leftBehindOf(one), ...leftBehindOf(two), ...(await cleanBroker({ broker }))];
     release();
     await Promise.all([one.stop(), two.stop()]);
     expect(found).toEqual(
@@ -268,20 +399,16 @@ describe('what was left behind', () => {
 
   it('is a timer and a process', async () => {
     const before = new Map<string, number>();
-    const processes = new Processes();
+    const processes = new Processes('apart');
     const run = await processes.start([process.execPath, '-e', 'setInterval(() => {}, 1000)'], folder);
     const timer = setTimeout(() => {}, 100_000);
-    const found = await findLeftBehind({
-      ...{ broker: 'memory:ci-farm-test-3', masters: [], processes, before },
-    });
+    const found = await newResources(before);
     clearTimeout(timer);
     processes.close();
     run.stdout.resume();
     run.stderr.resume();
     await run.ended;
-    expect(found).toEqual(
-      expect.arrayContaining(['1 child processes', 'a Timeout of Node', 'a ProcessWrap of Node']),
-    );
+    expect(found).toEqual(expect.arrayContaining(['a Timeout of Node', 'a ProcessWrap of Node']));
     await expect(processes.start(['git'], folder)).rejects.toThrow('The farm stops');
   });
 });
@@ -303,33 +430,79 @@ describe('the failovers', () => {
 
   it('last from the announcement to the first message handled by the successor', () => {
     const failovers = new Failovers('q', () => now);
-    failovers.handled(handled('a', 1));
+    failovers.handled(handled('a', 1), 0);
     now = 100;
-    failovers.begins('stopped', 'a');
-    now = 103;
-    failovers.handled(handled('a', 1));
-    failovers.handled({ ...handled('b', 9), queue: 'another' });
-    now = 107.34;
-    expect(failovers.handled(handled('b', 2))).toEqual({ cause: 'stopped', ms: 7.3, from: 'a', to: 'b' });
-    expect(failovers.handled(handled('b', 2))).toBeUndefined();
-    expect(failovers.handled(handled('a', 1))).toBeUndefined();
+    failovers.begins('stopped', { master: 'a', epoch: 1 });
+    failovers.handled(handled('a', 1), 103);
+    failovers.handled({ ...handled('b', 9), queue: 'another' }, 104);
+    expect(failovers.isUnderWay).toBe(true);
+    expect(failovers.handled(handled('b', 2), 107.34)).toEqual({
+      ...{ cause: 'stopped', ms: 7.3, from: 'a', to: 'b' },
+    });
+    expect(failovers.isUnderWay).toBe(false);
+    expect(failovers.handled(handled('b', 2), 108)).toBeUndefined();
+    expect(failovers.handled(handled('a', 1), 109)).toBeUndefined();
     expect(failovers.all).toHaveLength(1);
   });
 
   it('are measured from the last message of the former owner when nobody announced them', () => {
     const failovers = new Failovers('q', () => now);
-    now = 10;
-    failovers.handled(handled('a', 1));
-    now = 15;
-    expect(failovers.handled(handled('b', 2))).toEqual({ cause: 'unexpected', ms: 5, from: 'a', to: 'b' });
+    failovers.handled(handled('a', 1), 10);
+    expect(failovers.handled(handled('b', 2), 15)).toEqual({
+      cause: 'unexpected',
+      ms: 5,
+      from: 'a',
+      to: 'b',
+    });
   });
 
   it('count also when the former owner had handled nothing', () => {
     const failovers = new Failovers('q', () => now);
     now = 1;
-    failovers.begins('stopped', 'a');
-    now = 4;
-    expect(failovers.handled(handled('b', 2))).toEqual({ cause: 'stopped', ms: 3, from: 'a', to: 'b' });
+    failovers.begins('stopped', { master: 'a', epoch: 1 });
+    expect(failovers.handled(handled('b', 2), 4)).toEqual({ cause: 'stopped', ms: 3, from: 'a', to: 'b' });
+  });
+
+  it('count also when the same master owns the queue again', () => {
+    const failovers = new Failovers('q', () => now);
+    failovers.handled(handled('a', 1), 1);
+    now = 2;
+    failovers.begins('hub-killed', { master: 'a', epoch: 1 });
+    expect(failovers.handled(handled('a', 1), 3)).toBeUndefined();
+    expect(failovers.handled(handled('a', 2), 5)).toEqual({ cause: 'hub-killed', ms: 3, from: 'a', to: 'a' });
+  });
+});
+
+describe('the evidence', () => {
+  const line = (text: string) => ({ type: 'trouble', master: 'a', text }) as const;
+
+  it('is read while it is written, and each line once', () => {
+    const path = join(folder, 'evidence');
+    const read: [string, number][] = [];
+    const reader = new EvidenceReader(path, (record, at) =>
+      read.push([(record as { text: string }).text, at]),
+    );
+    const writer = new EvidenceWriter(path);
+    const texts = ['a', 'naïve 中', 'x'.repeat(200_000), 'line\nfeed'];
+    const before = monotonicMs();
+    for (const text of texts) {
+      writer.write(line(text));
+      reader.read();
+      reader.read();
+    }
+    expect(read.map(([text]) => text)).toEqual(texts);
+    for (const [, at] of read) expect(at).toBeGreaterThanOrEqual(before);
+    reader.close();
+  });
+
+  it('is whole up to the line that kill -9 has cut', () => {
+    const path = join(folder, 'evidence that was cut');
+    writeFileSync(path, `[1,${JSON.stringify(line('a'))}]\n[2,{"type":"tro`);
+    const read: number[] = [];
+    const reader = new EvidenceReader(path, (_, at) => read.push(at));
+    reader.read();
+    expect(read).toEqual([1]);
+    reader.close();
   });
 });
 

@@ -37,7 +37,9 @@ describe('the reference', () => {
   it('tells every option and every event', () => {
     const text = page('reference.md');
     const members = (file: string, name: string) => {
-      const body = new RegExp(`export interface ${name} {\n(.*?)\n}`, 's').exec(source(file))![1]!;
+      const body = new RegExp(`export interface ${name}(?:<[^\n]*>)? {\n(.*?)\n}`, 's').exec(
+        source(file),
+      )![1]!;
       return [...body.matchAll(/^ {2}(?:readonly )?'?([\w-]+)'?\??:/gm)].map(([, member]) => member!);
     };
     const wanted = [

@@ -1,4 +1,11 @@
-import { createActor, type AnyActorRef, type AnyActorScope, type Observer, type Snapshot } from 'xstate';
+import {
+  createActor,
+  type AnyActorRef,
+  type AnyActorScope,
+  type Observer,
+  type Snapshot,
+  type Subscription,
+} from 'xstate';
 import { StoppedError } from '../../src/model/errors.js';
 import type { CheckedSpec, IncarnationInfo } from './child-spec.js';
 
@@ -114,18 +121,25 @@ export class Incarnation implements IncarnationInfo {
  * somebody subscribed to the actor without an error listener, or to a root without subscribing at all.
  */
 export function handleErrors(actor: AnyActorRef): void {
-  const subscribe = actor.subscribe.bind(actor);
-  const handled = (): void => {};
-  actor.subscribe = (
-    next?: Observer<unknown> | ((snapshot: unknown) => void),
-    error?: (error: unknown) => void,
-    complete?: () => void,
-  ) => {
-    const observer = typeof next === 'object' ? next : { next, error, complete };
-    return subscribe({
-      next: observer.next?.bind(observer),
-      error: observer.error?.bind(observer) ?? handled,
-      complete: observer.complete?.bind(observer),
-    } as Observer<unknown>);
+  actor.subscribe = subscribeHandled;
+}
+
+const handled = (): void => {};
+
+/** One function for all actors: there may be very many of them. */
+function subscribeHandled(
+  this: AnyActorRef,
+  next?: Observer<unknown> | ((snapshot: unknown) => void),
+  error?: (error: unknown) => void,
+  complete?: () => void,
+): Subscription {
+  const { subscribe } = Object.getPrototypeOf(this) as {
+    subscribe: (this: AnyActorRef, observer: object) => Subscription;
   };
+  const observer = typeof next === 'object' ? next : { next, error, complete };
+  return subscribe.call(this, {
+    next: observer.next?.bind(observer),
+    error: observer.error?.bind(observer) ?? handled,
+    complete: observer.complete?.bind(observer),
+  });
 }

@@ -1,20 +1,30 @@
-import { performance } from 'node:perf_hooks';
 import { Ledger } from '../../src/testing/ledger.js';
-import { Failovers } from './failovers.js';
+import { monotonicMs } from './evidence.js';
+import { Failovers, type Ownership } from './failovers.js';
 import { SCHEDULER, type FarmRecord } from './roles.js';
 import type { Screen } from './screen.js';
+
+/** What a master has last said of its part in the scheduler. */
+interface Standing extends Ownership {
+  readonly status: string;
+}
 
 /** Writes down what the roles report, wherever they run; answers what the farm waits for. */
 export class Clerk {
   readonly ledger = new Ledger();
-  readonly failovers = new Failovers(SCHEDULER, () => performance.now());
-  readonly counts = { published: 0, scheduled: 0, built: 0, logLines: 0, linesFollowed: 0 };
+  readonly failovers = new Failovers(SCHEDULER, monotonicMs);
+  readonly counts = { published: 0, logLines: 0, linesFollowed: 0 };
+  /** What is handled again, after a failover, counts once. */
+  readonly scheduled = new Set<string>();
+  readonly built = new Set<string>();
   readonly buildsOf = new Map<string, number>();
   readonly following = new Set<string>();
-  /** By exclusive queue, the master that was the last to own it. */
-  readonly owners = new Map<string, string>();
+  /** By master, of those that have not left. */
+  readonly standings = new Map<string, Standing>();
+  /** By build, the master that runs its command. */
+  readonly running = new Map<string, string>();
   /** When something was reported for the last time. */
-  heardAt = performance.now();
+  heardAt = monotonicMs();
   readonly #screen: Screen;
   readonly #signal: AbortSignal;
   #waiters: (() => void)[] = [];
@@ -26,9 +36,18 @@ export class Clerk {
     signal.addEventListener('abort', () => this.#wake(), { once: true });
   }
 
-  report(record: FarmRecord): void {
-    this.heardAt = performance.now();
-    this.#note(record);
+  /** Who owns the scheduler. A frozen owner does not say that it owns it no more: the highest epoch counts. */
+  get owner(): Ownership | undefined {
+    let owner: Ownership | undefined;
+    for (const standing of this.standings.values())
+      if (standing.status === 'active' && !(owner && owner.epoch > standing.epoch)) owner = standing;
+    return owner;
+  }
+
+  /** `at` is the monotonic time at which it was so. */
+  report(record: FarmRecord, at: number): void {
+    this.heardAt = monotonicMs();
+    this.#note(record, at);
     this.#wake();
   }
 
@@ -45,7 +64,7 @@ export class Clerk {
     for (const waiter of this.#waiters.splice(0)) waiter();
   }
 
-  #note(record: FarmRecord): void {
+  #note(record: FarmRecord, at: number): void {
     const { counts } = this;
     switch (record.type) {
       case 'confirmed':
@@ -56,13 +75,19 @@ export class Clerk {
         return this.ledger.record(record);
       case 'handled': {
         this.ledger.record(record);
-        if (record.queue === SCHEDULER) counts.scheduled++;
-        const failover = this.failovers.handled(record);
+        if (record.queue === SCHEDULER) this.scheduled.add(record.id);
+        const failover = this.failovers.handled(record, at);
         if (failover) this.#screen.note(`${failover.to} goes on with ${SCHEDULER} after ${failover.ms} ms`);
         return;
       }
+      case 'runs':
+        this.running.set(record.build, record.master);
+        return;
+      case 'ran':
+        if (this.running.get(record.build) === record.master) this.running.delete(record.build);
+        return;
       case 'built':
-        counts.built++;
+        this.built.add(record.build);
         counts.logLines += record.lines;
         this.buildsOf.set(record.master, (this.buildsOf.get(record.master) ?? 0) + 1);
         return;
@@ -78,9 +103,14 @@ export class Clerk {
           );
         return;
       case 'owner':
-        if (record.status !== 'active') return;
-        this.owners.set(record.queue, record.master);
-        return this.#screen.note(`${record.master} owns ${record.queue}`);
+        if (record.queue !== SCHEDULER) return;
+        this.standings.set(record.master, record);
+        if (record.status === 'active') this.#screen.note(`${record.master} owns ${record.queue}`);
+        return;
+      case 'leaves':
+        this.standings.delete(record.master);
+        for (const [build, master] of this.running) if (master === record.master) this.running.delete(build);
+        return;
       case 'trouble':
         this.#screen.note(`${record.master}: ${record.text}`);
     }

@@ -9,40 +9,50 @@ export interface Failover {
   readonly to: string;
 }
 
+/** One master's time as the owner. */
+export interface Ownership {
+  readonly master: string;
+  readonly epoch: number;
+}
+
 /**
  * Measures each change of the owner of one exclusive queue: from the moment in which the cause begins (of an announced
- * one: just before the owner is told to stop) until a handler of the successor has handled its first message. Time in
- * which nothing was there to be handled counts as well.
+ * one: just before it happens) until a handler of the successor has handled its first message. Time in which nothing was
+ * there to be handled counts as well.
  */
 export class Failovers {
   readonly all: Failover[] = [];
   readonly #queue: string;
   readonly #now: () => number;
-  #last: { readonly epoch: number; readonly master: string; at: number } | undefined;
-  #announced: { readonly cause: string; readonly master: string; readonly at: number } | undefined;
+  #last: (Ownership & { readonly at: number }) | undefined;
+  #announced: (Ownership & { readonly cause: string; readonly at: number }) | undefined;
 
+  /** `now` is the clock of whoever notes when something was handled. */
   constructor(queue: string, now: () => number) {
     this.#queue = queue;
     this.#now = now;
   }
 
-  /** The ownership of this master is about to end. */
-  begins(cause: string, master: string): void {
-    this.#announced = { cause, master, at: this.#now() };
+  /** An announced one is not over. */
+  get isUnderWay(): boolean {
+    return this.#announced !== undefined;
+  }
+
+  /** This ownership is about to end. The same master may own the queue afterwards, in a higher epoch. */
+  begins(cause: string, { master, epoch }: Ownership): void {
+    this.#announced = { cause, master, epoch, at: this.#now() };
   }
 
   /** Returns the failover that ends with this handling, if one does. */
-  handled({ queue, epoch, master }: HandledRecord): Failover | undefined {
+  handled({ queue, epoch, master }: HandledRecord, at: number): Failover | undefined {
     if (queue !== this.#queue || epoch === undefined) return undefined;
     const last = this.#last;
     // What a former owner finishes late changes nothing.
     if (last && epoch < last.epoch) return undefined;
-    const at = this.#now();
     this.#last = { epoch, master, at };
-    const announced = this.#announced;
+    const announced = this.#announced && this.#announced.epoch < epoch ? this.#announced : undefined;
     // The owner of whom it was announced may not have handled anything.
-    const began =
-      announced && announced.master !== master ? announced : last && { cause: 'unexpected', ...last };
+    const began = announced ?? (last && { cause: 'unexpected', ...last });
     if (!began || last?.epoch === epoch) return undefined;
     this.#announced = undefined;
     const failover = {

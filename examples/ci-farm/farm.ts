@@ -1,19 +1,20 @@
-import { randomBytes } from 'node:crypto';
-import { performance } from 'node:perf_hooks';
 import { createMaster, type Master } from 'signalbox';
 import { Clerk } from './clerk.js';
+import { leftBehindOf } from './crew-here.js';
+import { monotonicMs } from './evidence.js';
+import type { Fault, Stage } from './faults.js';
 import type { Repository } from './history.js';
-import { activeResources, findLeftBehind } from './left-behind.js';
+import { activeResources, cleanBroker, newResources } from './left-behind.js';
 import type { Options } from './options.js';
 import type { Processes } from './processes.js';
-import { SCHEDULER, build, followLogs, publishChanges, schedule, watch, watchRequests } from './roles.js';
-import type { Farm, FarmRecord } from './roles.js';
+import { followLogs, publishChanges, watch, watchRequests, type Farm, type FarmRecord } from './roles.js';
 import type { Screen, View } from './screen.js';
+import { openSite, type Site } from './site.js';
 import type { Outcome } from './summary.js';
 
 const CONCURRENCY = 2;
 const TICK_MS = 100;
-/** No report for so long though no process runs: what is missing will not come. */
+/** No report for so long though no build runs: what is missing will not come. */
 const STALL_MS = 30_000;
 
 /** The user, or the system, wants it to end. */
@@ -24,15 +25,9 @@ class Stalled extends Error {}
 /** Changes that come together, as from `git push`. */
 const PUSH = 10;
 
-/** Happens in the middle of the push that has the change of this number: some wait in the queue, some are still to come. */
-interface Fault {
-  readonly change: number;
-  readonly happen: () => void;
-}
-
 /**
- * The farm in one process: the build masters, each with a scheduler and a builder, and the front, a master that publishes
- * the changes and follows logs.
+ * The farm: build masters, each with a scheduler and a builder, and here the front, a master that publishes the changes and
+ * follows logs.
  */
 export class CiFarm implements Farm {
   readonly command: readonly string[];
@@ -40,14 +35,15 @@ export class CiFarm implements Farm {
   readonly #options: Options;
   readonly #screen: Screen;
   readonly #clerk: Clerk;
-  readonly #broker = `memory:farm-${randomBytes(4).toString('hex')}`;
+  readonly #site: Site;
   readonly #resourcesBefore = activeResources();
-  readonly #startedAt = performance.now();
+  readonly #startedAt = monotonicMs();
   readonly #over = new AbortController();
-  /** All that ever were. */
-  readonly #masters: Master[] = [];
+  #front: Master | undefined;
+  #joined = 0;
+  #isTicking = false;
   /** What faults have begun: it must be over before the farm is. */
-  readonly #underWay: Promise<void>[] = [];
+  readonly #underWay: Promise<unknown>[] = [];
 
   constructor(
     options: Options,
@@ -59,12 +55,11 @@ export class CiFarm implements Farm {
     this.#options = options;
     this.#screen = screen;
     this.#clerk = new Clerk(screen, this.#over.signal);
+    this.#site = openSite(options.broker, this, (record, at) => this.#hear(record, at));
   }
 
   report(record: FarmRecord): void {
-    // That masters stop at the end is no news.
-    if (this.#over.signal.aborted && (record.type === 'owner' || record.type === 'trouble')) return;
-    this.#clerk.report(record);
+    this.#hear(record, monotonicMs());
   }
 
   /** Whatever it ends with, everything has stopped then. Rejects with `Interrupted`, or with what made it impossible. */
@@ -74,6 +69,8 @@ export class CiFarm implements Farm {
     const aborted = new Promise<never>((_, reject) =>
       signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }),
     );
+    let elapsedMs = 0;
+    let leftBehind: readonly string[] = [];
     try {
       await Promise.race([work, aborted]);
     } catch (error) {
@@ -82,118 +79,159 @@ export class CiFarm implements Farm {
       this.#screen.note(error.message);
     } finally {
       this.#over.abort(new Interrupted());
-      const stops = this.#masters.map((master) => master.stop());
-      this.processes.close();
-      await Promise.allSettled([...stops, ...this.#underWay, work]);
+      await this.#stop(work);
+      elapsedMs = monotonicMs() - this.#startedAt;
+      leftBehind = await this.#clean();
     }
-    return this.#judge();
+    return this.#judge(elapsedMs, leftBehind);
   }
 
   interrupt(): void {
     this.#over.abort(new Interrupted());
   }
 
+  /** By force: nothing that was started outlives this. */
+  abandon(): void {
+    this.#site.abandon();
+  }
+
   async #work(): Promise<void> {
     const { masters, commits, ahead } = this.#options;
-    const { ledger, counts } = this.#clerk;
-    const front = await this.#createMaster('front');
+    const { ledger, built } = this.#clerk;
+    const front = await this.#open();
     const ticker = setInterval(() => void this.#tick(front), TICK_MS);
     try {
-      await Promise.all(Array.from({ length: masters }, (_, index) => this.#join(`build-${index + 1}`)));
+      await Promise.all(Array.from({ length: masters }, () => this.#join()));
       await watchRequests(front, this);
       const followers = await followLogs(front, this);
-      const faults = this.#planFaults();
+      const { size, faults } = this.#plan();
       await publishChanges(front, this, {
         commits,
         next: async (first) => {
-          const size = Math.min(PUSH, ahead, commits - first + 1);
-          await this.#clerk.until(() => first + size - 1 - counts.built <= ahead);
-          const due = faults.filter(({ change }) => change >= first && change < first + size);
-          return { size, middle: () => due.forEach(({ happen }) => happen()) };
+          const count = Math.min(size, commits - first + 1);
+          await this.#clerk.until(() => first + count - 1 - built.size <= ahead);
+          const fault = faults.get(first);
+          return { size: count, middle: fault ? await this.#prepare(fault) : async () => {} };
         },
       });
       await this.#clerk.until(() => ledger.outstanding === 0);
-      await followers.end();
       await Promise.all(this.#underWay);
+      await this.#drained(front);
+      await followers.end();
       await this.#tick(front);
     } finally {
       clearInterval(ticker);
     }
   }
 
-  async #join(name: string): Promise<void> {
-    const master = await this.#createMaster(name);
+  async #open(): Promise<Master> {
+    const front = await createMaster({ name: 'front', ...this.#site.ground });
+    this.#front = front;
+    this.#over.signal.throwIfAborted();
+    watch(front, this);
+    return front;
+  }
+
+  async #join(): Promise<void> {
+    const name = `build-${++this.#joined}`;
     this.#clerk.buildsOf.set(name, 0);
-    await schedule(master, this);
-    await build(master, this);
+    if (this.#joined > this.#options.masters) this.#screen.note(`${name} joins`);
+    await this.#site.crew.join(name);
   }
 
-  async #createMaster(name: string): Promise<Master> {
-    const master = await createMaster({ name, broker: this.#broker });
-    this.#masters.push(master);
-    if (this.#over.signal.aborted) {
-      // It came too late to be stopped with the others.
-      await master.stop();
-      this.#over.signal.throwIfAborted();
-    }
-    watch(master, this);
-    master.done.catch((error: unknown) =>
-      this.report({ type: 'trouble', master: name, text: String(error) }),
-    );
-    return master;
+  /** Faults by the change with which their push begins: spread over the run, and one in a push at most. */
+  #plan(): { readonly size: number; readonly faults: ReadonlyMap<number, Fault> } {
+    const { commits, ahead } = this.#options;
+    const stage: Stage = { clerk: this.#clerk, screen: this.#screen, join: () => this.#join() };
+    const faults = this.#options.faults ? this.#site.crew.faults(stage) : [];
+    const parts = faults.length + 1;
+    const size = Math.min(PUSH, ahead, Math.max(1, Math.floor(commits / parts)));
+    const pushes = Math.ceil(commits / size);
+    const pushOf = (index: number) => (pushes < parts ? index : Math.floor(((index + 1) * pushes) / parts));
+    return { size, faults: new Map(faults.map((fault, index) => [pushOf(index) * size + 1, fault])) };
   }
 
-  #planFaults(): Fault[] {
-    const { commits, masters, faults } = this.#options;
-    if (!faults) return [];
-    const stop = () => this.#stopOwner();
-    const join = () => {
-      const name = `build-${masters + 1}`;
-      this.#screen.note(`${name} joins`);
-      this.#begin(this.#join(name));
+  /** Resolves when it can happen, with what makes it happen. */
+  async #prepare(fault: Fault): Promise<() => Promise<void>> {
+    await Promise.all(this.#underWay);
+    await fault.next();
+    return async () => {
+      await fault.next();
+      const rest = fault.next();
+      this.#underWay.push(rest);
+      // What goes wrong with it ends the farm.
+      rest.catch((error: unknown) => this.#over.abort(error));
     };
-    // A single master cannot go before another one has come.
-    const [first, second] = masters > 1 ? [stop, join] : [join, stop];
+  }
+
+  /** What was done twice, since somebody died of it, is done as well. */
+  async #drained(front: Master): Promise<void> {
+    while ((await front.queues()).some(({ depth }) => depth > 0)) {
+      this.#over.signal.throwIfAborted();
+      await new Promise((resolve) => setTimeout(resolve, TICK_MS));
+    }
+  }
+
+  #everyone(): { stop(): Promise<void> }[] {
+    const { masters } = this.#site.crew;
+    return this.#front ? [this.#front, ...masters] : [...masters];
+  }
+
+  async #stop(work: Promise<void>): Promise<void> {
+    const stopAll = () => this.#everyone().map((master) => master.stop());
+    const stops = stopAll();
+    this.#site.crew.endBuilds();
+    this.processes.close();
+    await Promise.allSettled([...stops, ...this.#underWay, work]);
+    // Who came too late to be stopped with the others.
+    await Promise.allSettled(stopAll());
+  }
+
+  async #clean(): Promise<readonly string[]> {
+    const { ground, crew } = this.#site;
+    const isKnown = this.#front !== undefined;
     return [
-      { change: Math.ceil(commits / 3), happen: first },
-      { change: Math.ceil((commits * 2) / 3), happen: second },
+      ...(this.#front ? leftBehindOf(this.#front) : []),
+      ...crew.leftBehind(),
+      ...(isKnown ? await cleanBroker(ground).catch((error: unknown) => [String(error)]) : []),
+      ...(await this.#site.close()),
+      ...(this.processes.running > 0 ? [`${this.processes.running} child processes`] : []),
+      ...(await newResources(this.#resourcesBefore)),
     ];
   }
 
-  #stopOwner(): void {
-    const owner = this.#masters.find(({ name }) => name === this.#clerk.owners.get(SCHEDULER));
-    if (!owner) return;
-    this.#screen.note(`${owner.name}, which owns ${SCHEDULER}, stops`);
-    this.#clerk.failovers.begins('stopped', owner.name);
-    this.#begin(owner.stop().then(() => this.#screen.note(`${owner.name} has stopped`)));
-  }
-
-  /** What goes wrong with it ends the farm. */
-  #begin(something: Promise<void>): void {
-    this.#underWay.push(something);
-    something.catch((error: unknown) => this.#over.abort(error));
+  #hear(record: FarmRecord, at: number): void {
+    // That masters stop at the end is no news.
+    if (this.#over.signal.aborted && (record.type === 'owner' || record.type === 'trouble')) return;
+    this.#clerk.report(record, at);
   }
 
   async #tick(front: Master): Promise<void> {
-    const quietMs = performance.now() - this.#clerk.heardAt;
-    if (quietMs > STALL_MS && this.processes.running === 0)
+    const { heardAt, running } = this.#clerk;
+    if (monotonicMs() - heardAt > STALL_MS && running.size === 0)
       this.#over.abort(
         new Stalled(`Nothing has moved for ${STALL_MS / 1_000} s: what is missing is not awaited.`),
       );
+    if (this.#isTicking) return;
+    this.#isTicking = true;
     try {
       const queues = await front.queues();
       if (!this.#over.signal.aborted) this.#screen.show(this.#view(queues));
     } catch {
       // The front stops.
     }
+    this.#isTicking = false;
   }
 
   #view(queues: View['queues']): View {
-    const { counts, buildsOf, following } = this.#clerk;
-    const isHere = (name: string) => this.#masters.some((one) => one.name === name && one.status === 'ready');
+    const { counts, scheduled, built, buildsOf, following } = this.#clerk;
+    const { masters } = this.#site.crew;
+    const isHere = (name: string) => masters.some((one) => one.name === name && one.isHere);
     return {
       ...counts,
-      elapsedMs: performance.now() - this.#startedAt,
+      scheduled: scheduled.size,
+      built: built.size,
+      elapsedMs: monotonicMs() - this.#startedAt,
       commits: this.#options.commits,
       queues,
       builders: [...buildsOf].map(([name, builds]) => ({ name, builds, isHere: isHere(name) })),
@@ -201,21 +239,14 @@ export class CiFarm implements Farm {
     };
   }
 
-  async #judge(): Promise<Outcome> {
-    const elapsedMs = performance.now() - this.#startedAt;
-    const { ledger, failovers, counts } = this.#clerk;
-    const leftBehind = await findLeftBehind({
-      broker: this.#broker,
-      masters: this.#masters,
-      processes: this.processes,
-      before: this.#resourcesBefore,
-    });
+  #judge(elapsedMs: number, leftBehind: readonly string[]): Outcome {
+    const { ledger, failovers, counts, built } = this.#clerk;
     return {
       ledger,
       verdict: ledger.judge({ leftBehind: leftBehind.length }),
       failovers: failovers.all,
       leftBehind,
-      builds: counts.built,
+      builds: built.size,
       logLines: counts.logLines,
       linesFollowed: counts.linesFollowed,
       elapsedMs,

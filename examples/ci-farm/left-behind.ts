@@ -1,5 +1,4 @@
-import { createMaster, type Master } from 'signalbox';
-import type { Processes } from './processes.js';
+import { createMaster, type MasterOptions } from 'signalbox';
 
 /** What Node is busy with, before the farm and after it: the difference is what the farm left. */
 export function activeResources(): ReadonlyMap<string, number> {
@@ -8,36 +7,13 @@ export function activeResources(): ReadonlyMap<string, number> {
   return counts;
 }
 
-/** So many turns of the event loop something that has been closed may take to be gone. */
-const TURNS_MAX = 100;
-
 /**
- * Looks, after every master has stopped, for what must not be there: one sentence for each. At the broker: messages, owners,
- * standbys and consumers of a queue, and queues that cannot be deleted. Here: masters and actors that have not ended,
- * child processes, timers, sockets and whatever else keeps Node busy.
+ * For after every master has stopped: another one looks at the broker, and deletes the queues, since the farm is over. Tells,
+ * a sentence each, of messages, owners, standbys and consumers of a queue, and of queues that cannot be deleted.
  */
-export async function findLeftBehind(farm: {
-  readonly broker: string;
-  readonly masters: readonly Master[];
-  readonly processes: Processes;
-  readonly before: ReadonlyMap<string, number>;
-}): Promise<readonly string[]> {
+export async function cleanBroker(at: Pick<MasterOptions, 'broker' | 'namespace'>): Promise<string[]> {
   const found: string[] = [];
-  for (const { name, status, actor } of farm.masters) {
-    if (status !== 'stopped') found.push(`master ${name} is ${status}`);
-    const { status: running } = actor.getSnapshot() as { status: string };
-    if (running === 'active') found.push(`the root actor of ${name} still runs`);
-  }
-  found.push(...(await atBroker(farm.broker)));
-  if (farm.processes.running > 0) found.push(`${farm.processes.running} child processes`);
-  found.push(...(await newResources(farm.before)));
-  return found;
-}
-
-/** Another master looks, and deletes the queues: the farm is over. */
-async function atBroker(broker: string): Promise<string[]> {
-  const found: string[] = [];
-  await using inspector = await createMaster({ name: 'inspector', broker });
+  await using inspector = await createMaster({ name: 'inspector', ...at });
   for (const { name, depth, owner, standbys, state } of await inspector.queues()) {
     if (depth > 0) found.push(`${depth} messages in ${name}`);
     if (owner !== undefined) found.push(`${name} is owned by ${owner}`);
@@ -49,7 +25,11 @@ async function atBroker(broker: string): Promise<string[]> {
   return found;
 }
 
-async function newResources(before: ReadonlyMap<string, number>): Promise<string[]> {
+/** So many turns of the event loop something that has been closed may take to be gone. */
+const TURNS_MAX = 100;
+
+/** Timers, sockets, child processes and whatever else keeps Node busy that was not there before. */
+export async function newResources(before: ReadonlyMap<string, number>): Promise<string[]> {
   for (let turn = 0; ; turn++) {
     await new Promise<void>((resolve) => setImmediate(resolve));
     const found = [...activeResources()]

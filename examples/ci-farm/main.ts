@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { BrokerUrlError, FolderError } from 'signalbox';
 import { CiFarm, Interrupted } from './farm.js';
 import { openRepository } from './history.js';
 import { HELP, UsageError, parseOptions, type Options } from './options.js';
@@ -18,7 +19,7 @@ async function main(): Promise<number> {
 
 /** Returns the exit status. */
 async function run(options: Options): Promise<number> {
-  const processes = new Processes();
+  const processes = new Processes('apart');
   const path = resolve(options.repository ?? CLONE);
   const repository = await openRepository(path, processes);
   const [program] = options.command;
@@ -29,7 +30,10 @@ async function run(options: Options): Promise<number> {
   const screen = createScreen(stream);
   let interruptedBy: NodeJS.Signals | undefined;
   const interrupt = (signal: NodeJS.Signals) => {
-    if (interruptedBy) process.exit(130);
+    if (interruptedBy) {
+      farm.abandon();
+      process.exit(130);
+    }
     interruptedBy = signal;
     screen.note('Stopping properly; once more to end at once.');
     farm.interrupt();
@@ -46,6 +50,8 @@ async function run(options: Options): Promise<number> {
     return isClean(outcome) ? 0 : 1;
   } catch (error) {
     screen.end();
+    if (error instanceof BrokerUrlError || error instanceof FolderError)
+      throw new UsageError(`--broker: ${error.message}`);
     if (!(error instanceof Interrupted)) throw error;
     screen.print('Stopped before the end.');
     return interruptedBy === 'SIGTERM' ? 143 : 130;

@@ -2,17 +2,20 @@ import { parseArgs } from 'node:util';
 
 export const HELP = `Usage: npm start -- [options]
 
-A small CI farm: build masters share the commits of a git repository through signalbox, one of them is stopped and another
-one joins part way, and at the end a ledger says whether anything was lost. The changes come from one more master, the
-front, which also follows some of the logs.
+A small CI farm: build masters, each in a process of its own, share the commits of a git repository through signalbox. Part
+way the owner of the scheduler is killed, its successor frozen and thawed, one stopped, one joins, and the broker itself is
+killed; at the end a ledger says whether anything was lost. The changes come from one more master, the front, which also
+follows some of the logs.
 
   --repo PATH       the git repository that is built (default: the one that this clone is)
+  --broker URL      what the masters share (default: file: in a temporary folder); a namespace of its own keeps it apart
+                    from other programs there. With memory: all masters are in one process, one stops and one joins
   --commits N       how many changes; a shorter history is repeated (default 300)
   --masters N       how many build masters at the start (default 3)
   --command 'CMD'   what a build runs in the repository, with the commit in the place of {commit} or at the end
                     (default 'git show --stat'); split at spaces, quotes are understood, no shell is involved
   --ahead N         at most so many changes wait for their build (default 30)
-  --no-faults       nobody is stopped and nobody joins
+  --no-faults       nothing happens to anybody
   --json            the last line on stdout is one JSON object; the rest goes to stderr
   --help            this text
 
@@ -23,6 +26,8 @@ repository or no such command. Ctrl-C stops properly, without a ledger: 130.
 export interface Options {
   /** Undefined: the repository that this clone is. */
   readonly repository: string | undefined;
+  /** Undefined: a hub in a temporary folder. */
+  readonly broker: string | undefined;
   readonly commits: number;
   readonly masters: number;
   /** The program and its arguments; `{commit}` stands for the commit. */
@@ -41,6 +46,7 @@ export function parseOptions(words: readonly string[]): Options | undefined {
   if (values.help) return undefined;
   return {
     repository: values.repo,
+    broker: values.broker,
     commits: count('--commits', values.commits, 1_000_000),
     masters: count('--masters', values.masters, 100),
     command: withCommit(splitCommand(values.command)),
@@ -56,6 +62,7 @@ function parse(words: readonly string[]) {
       args: [...words],
       options: {
         repo: { type: 'string' },
+        broker: { type: 'string' },
         commits: { type: 'string', default: '300' },
         masters: { type: 'string', default: '3' },
         command: { type: 'string', default: 'git show --stat' },

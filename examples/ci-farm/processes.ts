@@ -19,19 +19,27 @@ export interface Run {
   kill(): void;
 }
 
+const HAS_GROUPS = process.platform !== 'win32';
 /** So long a process may take to obey before it is ended by force. */
 const PATIENCE_MS = 1_000;
 
 /**
- * The child processes of the farm, each with what it starts itself in a group of its own, so that all of it can be ended.
- * Git's own variables do not reach them: a hook that starts the farm would set them.
+ * The child processes of the farm. `apart`: each is in a group of its own with what it starts itself, so that all of it can
+ * be ended. `together`: in the group of this process, so that whoever kills that group leaves none of them, and when one is
+ * ended what it has started itself stays until then. Git's own variables do not reach them: a hook that starts the farm
+ * would set them.
  */
 export class Processes {
   readonly #running = new Set<Run>();
   readonly #environment = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !/^GIT_(DIR|WORK_TREE|INDEX_FILE|PREFIX)$/.test(name)),
   );
+  readonly #isApart: boolean;
   #closed = false;
+
+  constructor(groups: 'apart' | 'together') {
+    this.#isApart = groups === 'apart' && HAS_GROUPS;
+  }
 
   get running(): number {
     return this.#running.size;
@@ -44,7 +52,7 @@ export class Processes {
       cwd: folder,
       env: this.#environment,
       stdio: ['ignore', 'pipe', 'pipe'],
-      detached: HAS_GROUPS,
+      detached: this.#isApart,
       windowsHide: true,
     });
     const ended = new Promise<Ending>((resolve) =>
@@ -80,25 +88,23 @@ export class Processes {
 
   #kill(child: ChildProcess, run: Run): void {
     if (!this.#running.has(run)) return;
-    signalGroup(child, 'SIGTERM');
+    this.#signal(child, 'SIGTERM');
     const timer = setTimeout(() => {
-      signalGroup(child, 'SIGKILL');
+      this.#signal(child, 'SIGKILL');
       // Whoever left the group may keep the pipes open, but not us.
       child.stdout?.destroy();
       child.stderr?.destroy();
     }, PATIENCE_MS);
     void run.ended.then(() => clearTimeout(timer));
   }
-}
 
-const HAS_GROUPS = process.platform !== 'win32';
-
-function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
-  try {
-    if (HAS_GROUPS) process.kill(-child.pid!, signal);
-    else child.kill(signal);
-  } catch {
-    // Nobody is left in it.
+  #signal(child: ChildProcess, signal: NodeJS.Signals): void {
+    try {
+      if (this.#isApart) process.kill(-child.pid!, signal);
+      else child.kill(signal);
+    } catch {
+      // Nobody is left in it.
+    }
   }
 }
 

@@ -1,5 +1,5 @@
 import { performance } from 'node:perf_hooks';
-import type { DeliveryContext, Master, Message, Receipt } from 'signalbox';
+import { TimeoutError, type DeliveryContext, type Master, type Message, type Receipt } from 'signalbox';
 import type { LedgerRecord } from '../../src/testing/ledger.js';
 import { readCommits, type Commit, type Repository } from './history.js';
 import { pieces } from './pieces.js';
@@ -24,6 +24,8 @@ export interface Farm {
 /** Plain data: a line of JSON, where roles run in other processes. */
 export type FarmRecord =
   | LedgerRecord
+  /** The command of a build runs, or has ended. */
+  | { readonly type: 'runs' | 'ran'; readonly master: string; readonly build: string }
   | { readonly type: 'built'; readonly master: string; readonly build: string; readonly lines: number }
   | { readonly type: 'following'; readonly build: string }
   /** `missing` lines came out of order or not at all between the first and the last that were seen. */
@@ -40,6 +42,8 @@ export type FarmRecord =
       readonly epoch: number;
       readonly status: string;
     }
+  /** It stops, or has gone. */
+  | { readonly type: 'leaves'; readonly master: string }
   | { readonly type: 'trouble'; readonly master: string; readonly text: string };
 
 export const SCHEDULER = 'scheduler.all';
@@ -77,8 +81,8 @@ interface LogLine {
 /** Changes that are published in one go, without waiting for one before the next. */
 export interface Push {
   readonly size: number;
-  /** Called when half of them are out. */
-  readonly middle: () => void;
+  /** Called when half of them are out; the others come when it resolves. */
+  readonly middle: () => Promise<void>;
 }
 
 /** The change source: publishes the history push by push. `next` resolves when the push that begins with that change may go. */
@@ -91,19 +95,20 @@ export async function publishChanges(
   const publish = async (number: number, { hash, ...rest }: Commit) => {
     const change: Change = { commit: hash, ...rest };
     const topic = ['changes', `${number}`, 'new'];
-    farm.report(confirmed(topic, await master.publish(topic, change), SCHEDULER));
+    farm.report(confirmed(topic, await untilConfirmed(master.publish(topic, change)), SCHEDULER));
   };
   try {
     for (let first = 1; first <= commits;) {
       const { size, middle } = await next(first);
       const push: Commit[] = [];
       while (push.length < size) push.push((await history.next()).value as Commit);
-      await Promise.all(
-        push.map((commit, index) => {
-          if (index === size >> 1) middle();
-          return publish(first + index, commit);
-        }),
-      );
+      const half = size >> 1;
+      const publishing = push.slice(0, half).map((commit, index) => publish(first + index, commit));
+      // They are waited for a little later, and must not count as unhandled until then.
+      for (const one of publishing) one.catch(() => {});
+      await middle();
+      publishing.push(...push.slice(half).map((commit, index) => publish(first + half + index, commit)));
+      await Promise.all(publishing);
       first += size;
     }
   } finally {
@@ -111,8 +116,26 @@ export async function publishChanges(
   }
 }
 
+/** What the broker does not confirm in time is sent again, under the same id, until it is confirmed. */
+async function untilConfirmed(publishing: Promise<Receipt>): Promise<Receipt> {
+  for (;;)
+    try {
+      return await publishing;
+    } catch (error) {
+      if (!(error instanceof TimeoutError)) throw error;
+      publishing = error.retry() as Promise<Receipt>;
+    }
+}
+
+/** What a build master does. Resolves when it schedules and builds. */
+export async function work(master: Master, farm: Farm): Promise<void> {
+  watch(master, farm);
+  await schedule(master, farm);
+  await build(master, farm);
+}
+
 /** Turns each change into a build request. One master of all does it, in order, and under its fence. */
-export async function schedule(master: Master, farm: Farm): Promise<void> {
+async function schedule(master: Master, farm: Farm): Promise<void> {
   await master.consume(SCHEDULER, { bindings: ['changes.*.new'] }, async (message, delivery) => {
     const { commit, author, date, files, filesLeftOut } = message.data as Change;
     const request: BuildRequest = {
@@ -130,7 +153,7 @@ export async function schedule(master: Master, farm: Farm): Promise<void> {
 }
 
 /** Builds, on every master: each request goes to one of them. */
-export async function build(master: Master, farm: Farm): Promise<void> {
+async function build(master: Master, farm: Farm): Promise<void> {
   await master.consume(
     BUILDERS,
     { bindings: ['buildrequests.*.new'], ownership: 'shared', concurrency: farm.concurrency },
@@ -145,6 +168,7 @@ export async function build(master: Master, farm: Farm): Promise<void> {
       const startedAt = performance.now();
       const command = farm.command.map((word) => word.replaceAll('{commit}', commit));
       const run = await farm.processes.start(command, farm.repository.path);
+      farm.report({ type: 'runs', master: master.name, build });
       const kill = () => run.kill();
       delivery.signal.addEventListener('abort', kill, { once: true });
       if (delivery.signal.aborted) kill();
@@ -161,6 +185,7 @@ export async function build(master: Master, farm: Farm): Promise<void> {
       } finally {
         delivery.signal.removeEventListener('abort', kill);
         run.kill();
+        void run.ended.then(() => farm.report({ type: 'ran', master: master.name, build }));
       }
     },
   );
@@ -293,6 +318,7 @@ export function watch(master: Master, farm: Farm): void {
   );
   master.on('restart', ({ child, reason }) => trouble(`${child} was restarted: ${reason.message}`));
   master.on('warning', ({ text }) => trouble(text));
+  master.done.catch((error: unknown) => trouble(String(error)));
   master.on('session', ({ state, reason }) => {
     if (state === 'waiting' || state === 'blocked' || state === 'failed')
       trouble(`the session is ${state}: ${reason}`);

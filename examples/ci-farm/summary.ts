@@ -39,8 +39,8 @@ const COLUMNS = [
 const PROMISES = COLUMNS.slice(3).map(([heading]) => heading as string);
 
 const MEASURED =
-  'Measured from the call that stops the owner (of an unexpected one: from its last change) until its successor has ' +
-  'handled a change.';
+  'Measured from the signal or the call that ends an ownership (of an unexpected one: from its last change) until the ' +
+  'next owner has handled a change.';
 
 export function summary(outcome: Outcome, paint: Paint): string {
   const { ledger, verdict, failovers, leftBehind, elapsedMs, builds, logLines, linesFollowed } = outcome;

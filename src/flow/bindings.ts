@@ -1,5 +1,7 @@
 import type { Session, TransientQueue, TransientSink } from '../backend.js';
 
+const nothing = () => {};
+
 interface Binding {
   users: number;
   /** The last thing asked of the broker about this pattern; each waits for the one before. */
@@ -21,10 +23,13 @@ export class Bindings {
 
   /** Resolves once every message published from now on that matches is received. */
   add(pattern: string): Promise<void> {
-    let binding = this.#bindings.get(pattern);
-    if (!binding) this.#bindings.set(pattern, (binding = { users: 0, done: Promise.resolve() }));
-    if (binding.users++ === 0)
-      binding.done = this.#after(binding, async () => (await (this.#queue ??= this.#listen())).bind(pattern));
+    const binding = this.#bindings.get(pattern);
+    if (!binding) {
+      const done = this.#bind(pattern);
+      this.#bindings.set(pattern, { users: 1, done });
+      return done;
+    }
+    if (binding.users++ === 0) binding.done = binding.done.catch(nothing).then(() => this.#bind(pattern));
     return binding.done;
   }
 
@@ -32,14 +37,19 @@ export class Bindings {
   async remove(pattern: string): Promise<void> {
     const binding = this.#bindings.get(pattern);
     if (!binding || --binding.users > 0) return;
-    binding.done = this.#after(binding, async () => (await this.#queue)?.unbind(pattern));
-    await binding.done.catch(() => {});
+    await (binding.done = this.#unbind(pattern, binding.done)).catch(nothing);
     if (binding.users === 0 && this.#bindings.get(pattern) === binding) this.#bindings.delete(pattern);
   }
 
-  async #after(binding: Binding, step: () => Promise<void>): Promise<void> {
-    await binding.done.catch(() => {});
-    await step();
+  async #bind(pattern: string): Promise<void> {
+    const queue = await (this.#queue ??= this.#listen());
+    await queue.bind(pattern);
+  }
+
+  async #unbind(pattern: string, before: Promise<void>): Promise<void> {
+    await before.catch(nothing);
+    const queue = await this.#queue;
+    await queue?.unbind(pattern);
   }
 
   async #listen(): Promise<TransientQueue> {

@@ -1,7 +1,8 @@
 import type { Session } from '../backend.js';
-import { isRetryable, SessionLostError, toError } from '../model/errors.js';
-import { Answers } from './answers.js';
+import { isRetryable, SessionLostError } from '../model/errors.js';
+import { brokerError } from '../model/secrets.js';
 import type { Backlog } from './backlog.js';
+import { Confirms } from './confirms.js';
 import { Line } from './line.js';
 import type { Outgoing, OwnEnvelope } from './outgoing.js';
 
@@ -14,7 +15,7 @@ export interface ChannelPorts {
   confirmed(message: Outgoing): void;
   /** Its publisher had been told before. */
   confirmedLate(message: Outgoing): void;
-  refused(message: Outgoing, error: unknown): void;
+  refused(message: Outgoing, error: Error): void;
   /** What waits can't be sent for now. */
   held(): void;
   /** Something has come back from the broker. */
@@ -28,14 +29,14 @@ export interface ChannelPorts {
 export class Channel {
   readonly line = new Line();
   readonly #ports: ChannelPorts;
-  readonly #answers: Answers;
+  readonly #confirms: Confirms;
   #sentCount = 0;
   #session: Session | undefined;
   #flowing = false;
 
   constructor(ports: ChannelPorts) {
     this.#ports = ports;
-    this.#answers = new Answers({
+    this.#confirms = new Confirms({
       confirmed: (messages, over) => {
         for (const message of messages) this.#confirmed(message, over);
         this.flow();
@@ -108,7 +109,7 @@ export class Channel {
     message.over = session;
     message.sendings++;
     this.#sentCount++;
-    this.#answers.await(session.publish(envelope, message.terms.fence), message, session);
+    this.#confirms.send(message, envelope, session);
   }
 
   #confirmed(message: Outgoing, over: Session): void {
@@ -120,12 +121,12 @@ export class Channel {
   #refused(message: Outgoing, over: Session, error: unknown): void {
     if (message.state !== 'sent' || message.over !== over) return;
     if (error instanceof SessionLostError) this.#takeBack(message);
-    else if (message.place) this.#spooledRefused(message, this.#ports.backlog!, error);
-    else this.#ports.refused(message, error);
+    else if (message.place) this.#spooledRefused(message, this.#ports.backlog!, brokerError(error));
+    else this.#ports.refused(message, brokerError(error));
   }
 
   /** What the broker may take later stays in the spool, and holds what comes after it. */
-  #spooledRefused(message: Outgoing, backlog: Backlog, error: unknown): void {
+  #spooledRefused(message: Outgoing, backlog: Backlog, error: Error): void {
     this.#sentCount--;
     message.state = 'spooled';
     if (isRetryable(error)) {
@@ -133,7 +134,7 @@ export class Channel {
       backlog.pause();
       return this.#ports.cameBack();
     }
-    void backlog.setAside(message, toError(error)).then((isAside) => {
+    void backlog.setAside(message, error).then((isAside) => {
       if (isAside) this.#ports.refused(message, error);
       this.#ports.cameBack();
       this.flow();

@@ -10,6 +10,8 @@ const GRACE_MS = 1_000;
 export class Drains {
   readonly #clock: Clock;
   readonly #running = new Set<Drain>();
+  /** The one that began in this turn. */
+  #latest: Drain | undefined;
   #timeoutMs: number;
 
   constructor(clock: Clock, timeoutMs: number) {
@@ -28,21 +30,39 @@ export class Drains {
 
   /** `deadline` resolves when what still runs is to be left behind. Resolves a second after it at the latest. */
   async run(work: (deadline: Promise<void>) => Promise<void>): Promise<void> {
-    const drain = new Drain(this.#clock);
-    this.#running.add(drain);
-    drain.endWithin(this.#timeoutMs);
+    const drain = (this.#latest ??= this.#begin());
+    drain.users += 1;
     try {
       await Promise.race([work(drain.deadline), drain.end]);
     } finally {
-      this.#running.delete(drain);
-      drain.release();
+      drain.users -= 1;
+      if (drain.users === 0) this.#finish(drain);
     }
+  }
+
+  /** Whatever begins to drain in the same turn of the event loop shares it: that may be thousands of subscribers. */
+  #begin(): Drain {
+    const drain = new Drain(this.#clock);
+    this.#running.add(drain);
+    drain.endWithin(this.#timeoutMs);
+    setImmediate(() => {
+      if (this.#latest === drain) this.#latest = undefined;
+    });
+    return drain;
+  }
+
+  #finish(drain: Drain): void {
+    if (this.#latest === drain) this.#latest = undefined;
+    this.#running.delete(drain);
+    drain.release();
   }
 }
 
 class Drain {
   readonly deadline: Promise<void>;
   readonly end: Promise<void>;
+  /** How many share it. */
+  users = 0;
   readonly #clock: Clock;
   #timer: Timer | undefined;
   #dueAt = Infinity;

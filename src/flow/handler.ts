@@ -24,8 +24,8 @@ export type Publish = (
   options?: PublishOptions,
 ) => Promise<Receipt>;
 
-/** What a handler gets beside the message. */
-export interface DeliveryContext {
+/** What a handler gets beside the message. `P`: how it may publish. */
+export interface DeliveryContext<P = Publish> {
   /** Handler calls known to have begun for this message, over all masters, this one included. After a crash a lower bound. */
   readonly attempt: number;
   /** A handler may have been called with it before, or its producer has sent it again. */
@@ -39,19 +39,19 @@ export interface DeliveryContext {
   /** Aborts when the owner is fenced, the handler's deadline passes, or the drain ends. Made on first use. */
   readonly signal: AbortSignal;
   /** Publishes, for an exclusive queue under its owner's fence. */
-  readonly publish: Publish;
+  readonly publish: P;
   /** Decides before the handler returns. A transient subscriber has nothing to settle: undefined. */
   readonly settle: ((settlement: Settlement) => void) | undefined;
 }
 
-export type HandlerFunction<M = Message> = (message: M, delivery: DeliveryContext) => unknown;
+export type HandlerFunction<M = Message, P = Publish> = (message: M, delivery: DeliveryContext<P>) => unknown;
 
 /** An XState actor, or anything that takes events: it settles by `delivery.settle`. */
-export interface HandlerActor {
-  send(event: { type: string; message: Message; delivery: DeliveryContext }): void;
+export interface HandlerActor<M = Message, P = Publish> {
+  send(event: { type: string; message: M; delivery: DeliveryContext<P> }): void;
 }
 
-export type Handler<M = Message> = HandlerFunction<M> | HandlerActor;
+export type Handler<M = Message, P = Publish> = HandlerFunction<M, P> | HandlerActor<M, P>;
 
 /** Throws an OptionError for what is no settlement: taken as a word it would leave the message unsettled for ever. */
 export function checkSettlement(settlement: Settlement): void {

@@ -1,15 +1,25 @@
 import type { Consumer, Delivery, LetterDetails, Ownership, Session } from '../backend.js';
 import type { Environment, Timer } from '../model/clock.js';
 import type { DuplicateFilter } from '../model/duplicates.js';
-import { HandlerTimeoutError, RetryError, toError } from '../model/errors.js';
+import type { Catalogue } from '../model/catalogue.js';
+import {
+  DeadlineError,
+  HandlerTimeoutError,
+  InvalidDataError,
+  RetryError,
+  UnknownTopicError,
+  toError,
+} from '../model/errors.js';
 import type { Message } from '../model/message.js';
 import { decide, type RetryPolicy } from '../model/settlement.js';
+import { answer } from './answer.js';
 import { Deadlines } from './deadlines.js';
 import { Fence } from './fence.js';
 import { callHandler, isThenable, type Handler, type Publish } from './handler.js';
 import { Lanes } from './lanes.js';
 import { Parcel } from './message-view.js';
 import { Call, DurableTask, taskKey, type CallPlace, type TaskKey } from './task.js';
+import { Turnstile } from './turnstile.js';
 import type { Task, Turns } from './turns.js';
 
 export interface PumpSettings {
@@ -30,6 +40,8 @@ export interface PumpPorts {
   readonly master: string;
   /** Publishes under the ownership's fence. */
   readonly publish: (ownership: Ownership | undefined) => Publish;
+  /** Checks what the handler gets. */
+  readonly catalogue: Catalogue | undefined;
 }
 
 /** What a pump tells. */
@@ -53,8 +65,15 @@ export class Hold implements Task {
   readonly #lanes: Lanes<DurableTask>;
   readonly #inHand = new Map<TaskKey, DurableTask>();
   readonly #running = new Set<DurableTask>();
+  /** Their calls are being noted, and have not begun. */
+  readonly #noting = new Set<DurableTask>();
+  /** Rejections that the broker has not taken yet. */
+  readonly #burying = new Set<Delivery>();
   readonly #timers = new Map<DurableTask, Timer>();
   readonly #deadlines: Deadlines<DurableTask>;
+  readonly #arrivals = new Turnstile();
+  /** A schema that has not yet answered. */
+  #reading: AbortController | undefined;
   #consumer: Promise<Consumer> | undefined;
   #closing: Promise<void> | undefined;
   #isDispatching = true;
@@ -119,10 +138,15 @@ export class Hold implements Task {
     // A call that ran past its own deadline was an attempt; one that a stop cuts off was none.
     for (const task of this.#running)
       if (this.#isInHand(task) && !task.call?.timedOut) task.delivery.cutOff();
+    for (const task of this.#noting) task.delivery.cutOff();
+    this.#noting.clear();
     this.#hasEnded = true;
     this.#isDispatching = false;
     for (const task of this.#running) task.call?.abort(reason);
+    this.#arrivals.clear();
+    this.#reading?.abort(reason);
     for (const { delivery } of this.#inHand.values()) this.#forget(delivery);
+    for (const delivery of this.#burying) this.#forget(delivery);
     for (const timer of this.#timers.values()) this.ports.environment.clock.clearTimeout(timer);
     this.#deadlines.clear();
   }
@@ -149,7 +173,8 @@ export class Hold implements Task {
   }
 
   #nextTask(): DurableTask | undefined {
-    if (!this.#isDispatching || this.#running.size >= this.settings.concurrency) return undefined;
+    const calls = this.#running.size + this.#noting.size;
+    if (!this.#isDispatching || calls >= this.settings.concurrency) return undefined;
     return this.#fence.passes() ? this.#lanes.next() : undefined;
   }
 
@@ -159,44 +184,87 @@ export class Hold implements Task {
     this.ports.turns.schedule(this);
   }
 
+  /** A schema may answer later: what arrives meanwhile keeps its place. */
   #arrive(delivery: Delivery): void {
+    if (this.#arrivals.isTaken) this.#arrivals.pass(() => this.#take(delivery));
+    else {
+      const reading = this.#take(delivery);
+      if (reading) this.#arrivals.pass(() => reading);
+    }
+  }
+
+  #take(delivery: Delivery): Promise<void> | undefined {
     const key = taskKey(delivery);
     const twin = this.#inHand.get(key);
     if (twin) {
       (twin.copies ??= []).push(delivery);
-      return;
+      return undefined;
     }
     if (this.#isDuplicate(delivery)) {
       this.#fence.say(() => delivery.ack());
-      return;
+      return undefined;
     }
     const attempts = delivery.attempt - 1;
     if (attempts >= this.settings.retry.attemptsMax) {
       const error = `${attempts} handler calls have begun, and none of them ended well.`;
       this.#bury(delivery, { reason: 'attempts', error, attempts });
-      return;
+      return undefined;
     }
     try {
-      const message = new Parcel(delivery.envelope).message();
-      const task = new DurableTask(key, delivery, message, this.settings.orderBy?.(message));
-      this.#inHand.set(key, task);
-      this.#lanes.add(task);
-      this.#wake();
+      const message = new Parcel(delivery.envelope).message(this.ports.catalogue);
+      if (message instanceof Promise) return this.#admitLater(key, delivery, message);
+      this.#admit(key, delivery, message);
     } catch (thrown) {
-      const error = toError(thrown).message;
-      this.#bury(delivery, { reason: 'undecodable', error, attempts });
+      this.#refuse(delivery, thrown);
+    }
+    return undefined;
+  }
+
+  #admit(key: TaskKey, delivery: Delivery, message: Message): void {
+    const task = new DurableTask(key, delivery, message, this.settings.orderBy?.(message));
+    this.#inHand.set(key, task);
+    this.#lanes.add(task);
+    this.#wake();
+  }
+
+  async #admitLater(key: TaskKey, delivery: Delivery, reading: Promise<Message>): Promise<void> {
+    const { signal } = (this.#reading = new AbortController());
+    const what = `The schema for "${delivery.envelope.topic}"`;
+    const wait = { what, timeoutMs: this.settings.handlerTimeoutMs, signal };
+    try {
+      const message = await answer(this.ports.environment.clock, wait, () => reading);
+      if (this.#hasEnded) this.#forget(delivery);
+      else this.#admit(key, delivery, message);
+    } catch (thrown) {
+      if (this.#hasEnded) this.#forget(delivery);
+      else this.#refuse(delivery, thrown);
     }
   }
 
+  /** No handler gets what cannot be read, or is not what the catalogue says. */
+  #refuse(delivery: Delivery, thrown: unknown): void {
+    const error = toError(thrown);
+    const reason = isRefusedByCatalogue(error) ? 'invalid' : 'undecodable';
+    this.#bury(delivery, { reason, error: error.message, attempts: delivery.attempt - 1 });
+  }
+
   async #beginNoted(task: DurableTask, noted: Promise<void>): Promise<void> {
-    this.#running.add(task);
-    const isNoted = await noted.then(
-      () => true,
-      () => false,
-    );
-    // Not noted means that the session is going: the message comes again.
-    if (isNoted && this.#isInHand(task) && this.#isDispatching && this.#fence.passes()) this.#call(task);
-    else this.#ended(task);
+    this.#noting.add(task);
+    try {
+      await noted;
+    } catch {
+      // The session is going: the message comes again.
+      this.#noting.delete(task);
+      return;
+    }
+    // If the ownership has lapsed meanwhile, the call begins when it is valid again.
+    this.#fence.say(() => this.#callNoted(task));
+  }
+
+  #callNoted(task: DurableTask): void {
+    if (!this.#noting.delete(task)) return;
+    if (this.#isDispatching) this.#call(task);
+    else task.delivery.cutOff();
   }
 
   #call(task: DurableTask): void {
@@ -277,8 +345,10 @@ export class Hold implements Task {
   }
 
   #bury(delivery: Delivery, letter: LetterDetails, copies: readonly Delivery[] = []): void {
+    this.#burying.add(delivery);
     this.#fence.say(() => {
-      delivery.reject(letter).then(
+      const rejected = delivery.reject(letter).finally(() => this.#burying.delete(delivery));
+      rejected.then(
         () => {
           for (const copy of copies) copy.ack();
           this.reports.buried(delivery, letter);
@@ -335,4 +405,10 @@ export class Hold implements Task {
     if (this.#running.size === 0) for (const idle of this.#idle.splice(0)) idle();
     this.#wake();
   }
+}
+
+function isRefusedByCatalogue(error: Error): boolean {
+  return (
+    error instanceof InvalidDataError || error instanceof UnknownTopicError || error instanceof DeadlineError
+  );
 }

@@ -1,5 +1,7 @@
 import type { Session } from '../backend.js';
 
+const nothing = () => {};
+
 /**
  * Where the session of the moment is found. The session actor alone puts one in and takes it out; everybody else asks
  * here, waits here, and is told here when it ends.
@@ -45,11 +47,21 @@ export class Link {
     });
   }
 
+  /** Calls back once there is a session; at once if there is one. Returns a function that ends the wait. */
+  onceUp(callback: () => void): () => void {
+    if (this.#session) {
+      callback();
+      return nothing;
+    }
+    this.#waiters.add(callback);
+    return () => void this.#waiters.delete(callback);
+  }
+
   /** Calls back once when the present session ends; at once if there is none. Returns a function that ends the wait. */
   onceDown(callback: (reason: Error) => void): () => void {
     if (!this.#session) {
       callback(new Error('There is no session.'));
-      return () => {};
+      return nothing;
     }
     this.#losers.add(callback);
     return () => void this.#losers.delete(callback);

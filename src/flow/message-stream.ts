@@ -73,7 +73,10 @@ export class MessageStream implements AsyncIterableIterator<Message, undefined> 
     if (this.#end) return;
     this.#end = end;
     this.#mailbox.clear();
-    for (const asked of this.#asked.splice(0)) void ended(end).then(asked.resolve, asked.reject);
+    for (const asked of this.#asked.splice(0)) {
+      if (end === 'done') asked.resolve({ done: true, value: undefined });
+      else asked.reject(end.error);
+    }
   }
 }
 

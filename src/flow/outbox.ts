@@ -82,9 +82,9 @@ export class Outbox {
    * the deadline: it says what is known.
    */
   publish(draft: Draft, terms: Terms): Promise<Receipt> {
+    if (terms.signal?.aborted && !this.#stopped) return Promise.reject(terms.signal.reason as Error);
     const refusal = this.#refusal(terms);
     if (refusal) return Promise.reject(refusal);
-    if (terms.signal?.aborted) return Promise.reject(terms.signal.reason as Error);
     return this.#enter(this.#producer.number(draft), terms, 0);
   }
 
@@ -155,7 +155,11 @@ export class Outbox {
   #timedOut(message: Outgoing): void {
     if (message.place) message.reject(this.#timeoutOf(message));
     else if (this.#overflow && !message.terms.fence) this.#overflow.overdue(message);
-    else this.#expire(message);
+    else {
+      this.#expire(message);
+      // Only when all that are due now have ended: none of them shall take the place and be sent.
+      queueMicrotask(() => this.#channel.flow());
+    }
     this.#lookIdle();
   }
 
@@ -185,7 +189,6 @@ export class Outbox {
     if (retryable || message.sendings > 0) this.#producer.keepOpen(message, RETRY_MS);
     else this.#producer.withdrawn(message);
     message.reject(error);
-    this.#channel.flow();
   }
 
   #retry(message: Outgoing): Promise<Receipt> {
@@ -227,7 +230,10 @@ export class Outbox {
   }
 
   #listen(message: Outgoing, signal: AbortSignal): void {
-    const abort = () => this.#giveUp(message, signal.reason, false);
+    const abort = () => {
+      this.#giveUp(message, signal.reason, false);
+      this.#channel.flow();
+    };
     signal.addEventListener('abort', abort, { once: true });
     message.unlisten = () => signal.removeEventListener('abort', abort);
   }

@@ -121,6 +121,7 @@ export class Overflow {
     // Whether the broker has it is not known: the same as without a spool.
     if (message.sendings === 0) message.reject(error);
     this.#ports.expire(message);
+    this.#ports.flow();
   }
 }
 

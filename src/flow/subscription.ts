@@ -1,8 +1,12 @@
+import type { Catalogue } from '../model/catalogue.js';
 import { toError } from '../model/errors.js';
+import type { Message } from '../model/message.js';
 import { callHandler, isThenable, type DeliveryContext, type Handler, type Publish } from './handler.js';
 import { Mailbox, type MailboxOptions } from './mailbox.js';
 import type { Parcel } from './message-view.js';
 import type { Task, Turns } from './turns.js';
+
+const nothing = () => undefined;
 
 /** What a subscription tells of itself. */
 export interface SubscriptionReports {
@@ -15,6 +19,8 @@ export interface SubscriptionPorts {
   readonly turns: Turns;
   readonly master: string;
   readonly publish: Publish;
+  /** Checks what the handler gets. */
+  readonly catalogue: Catalogue | undefined;
 }
 
 /**
@@ -23,7 +29,7 @@ export interface SubscriptionPorts {
  */
 export class Subscription implements Task {
   readonly #mailbox: Mailbox<Parcel>;
-  readonly #delivery = new TransientDelivery(this);
+  #delivery: TransientDelivery | undefined;
   #open = false;
   #waiting = false;
   #running: Promise<void> | undefined;
@@ -66,7 +72,7 @@ export class Subscription implements Task {
   async close(deadline: Promise<void>): Promise<void> {
     this.#open = false;
     this.#mailbox.clear();
-    await Promise.race([this.#running, deadline]);
+    if (this.#running) await Promise.race([this.#running, deadline]);
     this.#abort?.abort();
   }
 
@@ -78,11 +84,18 @@ export class Subscription implements Task {
 
   #call(parcel: Parcel): void {
     try {
-      const result = callHandler(this.handler, parcel.message(), this.#delivery, () => undefined);
+      this.#delivery ??= new TransientDelivery(this);
+      const message = parcel.message(this.ports.catalogue);
+      const result =
+        message instanceof Promise ? message.then((read) => this.#hand(read)) : this.#hand(message);
       if (isThenable(result)) this.#running = this.#settle(parcel, result);
     } catch (thrown) {
       this.reports.failed(parcel, toError(thrown));
     }
+  }
+
+  #hand(message: Message): unknown {
+    return this.#open ? callHandler(this.handler, message, this.#delivery!, nothing) : undefined;
   }
 
   async #settle(parcel: Parcel, result: PromiseLike<unknown>): Promise<void> {

@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib';
-import { Damage } from './folder-checks.js';
+import { Damage } from './folder-errors.js';
 
 /** With a checksum before it: LMDB has none, and what was written wrong must not be taken for right. */
 export function seal(bytes: Uint8Array): Uint8Array {

@@ -5,7 +5,8 @@ import type { Drains } from '../flow/drains.js';
 import type { Events } from '../flow/events.js';
 import type { Link } from '../flow/link.js';
 import { delayMs } from '../model/backoff.js';
-import { ConnectError, StoppedError, isRetryable, toError } from '../model/errors.js';
+import { ConnectError, StoppedError, isRetryable } from '../model/errors.js';
+import { brokerError, withoutSecrets } from '../model/secrets.js';
 import type { MasterEvents } from './events.js';
 import type { Limits } from './options.js';
 
@@ -65,7 +66,9 @@ export class Connection {
     const timer = environment.clock.setTimeout(
       () =>
         attemptEnds.abort(
-          new ConnectError(`${this.#backend.name} gave no answer within ${connectTimeoutMs} ms.`),
+          new ConnectError(
+            `${withoutSecrets(this.#backend.name)} gave no answer within ${connectTimeoutMs} ms.`,
+          ),
         ),
       connectTimeoutMs,
     );
@@ -78,16 +81,16 @@ export class Connection {
         environment,
         signal: attemptEnds.signal,
         sink: {
-          blocked: (reason) => this.#tell({ type: 'session.blocked', reason }),
+          blocked: (reason) => this.#tell({ type: 'session.blocked', reason: withoutSecrets(reason) }),
           unblocked: () => this.#tell({ type: 'session.unblocked' }),
-          warning: (code, text) => this.#events.emit('warning', { code, text }),
+          warning: (code, text) => this.#events.emit('warning', { code, text: withoutSecrets(text) }),
         },
       });
       if (signal.aborted) await session.close();
       else this.#link.up(session);
       return undefined;
     } catch (thrown) {
-      return this.#troubleOf(toError(thrown), attempt);
+      return this.#troubleOf(brokerError(thrown), attempt);
     } finally {
       environment.clock.clearTimeout(timer);
       signal.removeEventListener('abort', abort);
@@ -99,7 +102,7 @@ export class Connection {
     this.#tell = tell;
     let watching = true;
     void session.closed.then((reason) => {
-      const error = reason ?? new StoppedError('The session was closed.');
+      const error = reason ? brokerError(reason) : new StoppedError('The session was closed.');
       this.#link.down(error);
       if (watching) tell({ type: 'session.lost', ...this.#troubleOf(error, 1) });
     });

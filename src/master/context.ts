@@ -1,3 +1,4 @@
+import type { Catalogue } from '../model/catalogue.js';
 import type { Clock } from '../model/clock.js';
 import type { Drains } from '../flow/drains.js';
 import type { Dispatcher } from '../flow/dispatcher.js';
@@ -18,8 +19,8 @@ export interface MasterContext {
   readonly turns: Turns;
   readonly events: Events<MasterEvents>;
   readonly dispatcher: Dispatcher;
-  /** Publishes under an owner's fence, if one is given. */
-  readonly publisher: (fence: Ownership | undefined) => Publish;
+  /** Publishes under an owner's fence and what a catalogue defines, where they are given. */
+  readonly publisher: (fence: Ownership | undefined, catalogue: Catalogue | undefined) => Publish;
   /** Hands a child to the supervisor, which runs it until it is told otherwise. */
   startChild(child: ChildRequest): void;
   stopChild(id: string): void;

@@ -1,7 +1,7 @@
 import type { LetterDetails } from '../backend.js';
 import type { SessionState } from '../../actors/session.js';
 import type { ConsumerStatus } from '../../actors/consumer.js';
-import type { SubscriptionHandle } from './subscribers.js';
+import type { SubscriptionHandle } from './subscriber.js';
 
 /** What `master.on` tells, by name: plain objects. Nothing is logged. */
 export interface MasterEvents {

@@ -1,10 +1,12 @@
 import type { Backend, QueueSpec } from '../backend.js';
+import { Catalogue } from '../model/catalogue.js';
 import type { Environment } from '../model/clock.js';
 import { systemEnvironment } from '../model/clock.js';
 import { OptionError } from '../model/errors.js';
 import type { Message } from '../model/message.js';
 import { checkName } from '../model/names.js';
 import { parsePattern, type TopicInput } from '../model/topic.js';
+import type { MaybeCatalogue } from '../model/typed-message.js';
 import type { MailboxOptions } from '../flow/mailbox.js';
 import type { PumpSettings } from '../flow/hold.js';
 
@@ -18,11 +20,13 @@ export interface RetryOptions {
   readonly maxDelayMs?: number;
 }
 
-export interface MasterOptions {
+export interface MasterOptions<C extends MaybeCatalogue = undefined> {
   /** Unique among the living masters of the namespace. */
   readonly name: string;
   /** `memory:` (a private hub), `memory:NAME` (shared in this process), `file:./folder`, or a Backend. */
   readonly broker: string | Backend;
+  /** The catalogue: `publish`, patterns and messages are typed and checked by it. */
+  readonly messages?: C;
   /** Masters of different namespaces see nothing of each other. Default `signalbox`. */
   readonly namespace?: string;
   /** For the whole master: every actor, its definition and its transitions. One that throws harms nobody. */
@@ -99,8 +103,10 @@ export interface Limits {
   readonly ifHubFrozen: 'report' | 'restart';
 }
 
-export function checkMasterOptions(options: MasterOptions): Limits {
+export function checkMasterOptions(options: MasterOptions<MaybeCatalogue>): Limits {
   checkKeys('createMaster', options, MASTER_OPTIONS);
+  if (options.messages !== undefined && !(options.messages instanceof Catalogue))
+    throw new OptionError('messages must be a catalogue, as defineMessages makes it.');
   return {
     name: checkName('master', options.name),
     namespace: checkName('namespace', options.namespace ?? 'signalbox'),
@@ -198,6 +204,7 @@ const MASTER_OPTIONS = [
   ...[
     'name',
     'broker',
+    'messages',
     'namespace',
     'inspect',
     'spool',

@@ -1,16 +1,21 @@
 import { outboxMachine, type OutboxEvent } from '../../actors/outbox.js';
 import { fillPromise, fillResource } from '../../actors/slots.js';
 import type { Ownership } from '../backend.js';
+import { Admission } from '../flow/admission.js';
+import { answer } from '../flow/answer.js';
 import type { Drains } from '../flow/drains.js';
 import type { Events } from '../flow/events.js';
 import type { Publish, PublishOptions } from '../flow/handler.js';
 import type { Link } from '../flow/link.js';
 import { Outbox } from '../flow/outbox.js';
 import type { Outgoing, Receipt, Terms } from '../flow/outgoing.js';
+import type { Draft } from '../flow/producer.js';
 import { SpoolNews } from '../flow/spool-news.js';
 import type { Spool } from '../flow/spool.js';
+import type { Catalogue } from '../model/catalogue.js';
 import { checkHeaders } from '../model/codec.js';
 import { Payload } from '../model/payload.js';
+import { brokerError } from '../model/secrets.js';
 import { parseTopic, type TopicInput } from '../model/topic.js';
 import type { MasterEvents } from './events.js';
 import { checkKeys, positive, type Limits } from './options.js';
@@ -29,6 +34,7 @@ interface Given {
 export class Publishing {
   readonly machine;
   readonly outbox: Outbox;
+  readonly #admission: Admission;
   readonly #limits: Limits;
 
   constructor(ports: {
@@ -42,13 +48,14 @@ export class Publishing {
     const { limits, link, drains, events, incarnation, spool } = ports;
     this.#limits = limits;
     const { clock, random } = limits.environment;
+    const waitingMax = limits.publishWindow * WINDOWS_WAITING;
     const news = spool && new SpoolNews(clock, spool, (now) => events.emit('spool', now));
     this.outbox = new Outbox({
       clock,
       incarnation,
       source: `signalbox:${limits.namespace}/${limits.name}`,
       window: limits.publishWindow,
-      waitingMax: limits.publishWindow * WINDOWS_WAITING,
+      waitingMax,
       spooling: spool && {
         spool,
         random,
@@ -56,6 +63,7 @@ export class Publishing {
         refused: (message, reason) => events.emit('warning', warningOf(message, reason)),
       },
     });
+    this.#admission = new Admission({ clock, waitingMax });
     this.machine = outboxMachine.provide({
       actors: {
         flow: fillResource<OutboxEvent, Record<string, never>>(() => {
@@ -68,21 +76,25 @@ export class Publishing {
             (() => {}),
         ),
         drain: fillPromise<void, Record<string, never>>(() =>
-          drains.run((deadline) => this.outbox.drain(deadline)),
+          drains.run((deadline) => {
+            this.#admission.close();
+            return this.outbox.drain(deadline);
+          }),
         ),
       },
     });
   }
 
-  /** Rejects, and sends nothing, if the topic, the data or an option is wrong. */
-  publisher(fence: Ownership | undefined): Publish {
+  /** Rejects, and sends nothing, if the topic, the data or an option is wrong, or the catalogue does not have it so. */
+  publisher(fence: Ownership | undefined, catalogue: Catalogue | undefined): Publish {
     const usual: Given = {
       terms: { timeoutMs: this.#limits.publishTimeoutMs, fence, signal: undefined },
       headers: NO_HEADERS,
     };
     return (topic, data, options) => {
       try {
-        return this.#publish(topic, data, options === undefined ? usual : this.#check(options, fence));
+        const given = options === undefined ? usual : this.#check(options, fence);
+        return this.#publish(topic, data, given, catalogue);
       } catch (error) {
         return Promise.reject(error);
       }
@@ -98,12 +110,40 @@ export class Publishing {
     };
   }
 
-  #publish(topic: TopicInput, data: unknown, { terms, headers }: Given): Promise<Receipt> {
+  #publish(
+    input: TopicInput,
+    data: unknown,
+    { terms, headers }: Given,
+    catalogue: Catalogue | undefined,
+  ): Promise<Receipt> {
+    const topic = parseTopic(input);
     const draft = {
-      topic: parseTopic(topic).topic,
+      topic: topic.topic,
       headers,
       payload: Payload.of(data, { maxBytes: this.#limits.maxMessageBytes }),
     };
+    if (!catalogue && !this.#admission.isWaiting) return this.#send(draft, terms);
+    // What is sent is what was given, so that the receiver's schema reads what this one has read.
+    const reading = catalogue?.read(topic, draft.payload.value());
+    const verdict = reading instanceof Promise ? reading : undefined;
+    if (!verdict && !this.#admission.isWaiting) return this.#send(draft, terms);
+    const { timeoutMs, signal } = terms;
+    const send = (leftMs: number) => this.#send(draft, { ...terms, timeoutMs: leftMs });
+    return this.#admission.admit({ topic: draft.topic, verdict, timeoutMs, signal, send });
+  }
+
+  #send(draft: Draft, terms: Terms): Promise<Receipt> {
+    const { fence } = terms;
+    if (fence && !fence.valid()) return this.#publishLapsed(draft, terms, fence);
+    return this.outbox.publish(draft, terms);
+  }
+
+  /** The ownership has lapsed, or ended: asking tells. */
+  async #publishLapsed(draft: Draft, terms: Terms, fence: Ownership): Promise<Receipt> {
+    const what = `The ownership of queue "${fence.queue}" has lapsed; asking for it`;
+    await answer(this.#limits.environment.clock, { what, ...terms }, () =>
+      fence.revalidate().catch((thrown: unknown) => Promise.reject(brokerError(thrown))),
+    );
     return this.outbox.publish(draft, terms);
   }
 }

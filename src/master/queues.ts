@@ -3,6 +3,7 @@ import { answer } from '../flow/answer.js';
 import type { Link } from '../flow/link.js';
 import { ConnectError, OptionError } from '../model/errors.js';
 import { checkName } from '../model/names.js';
+import { brokerError } from '../model/secrets.js';
 import { letterOf, type DeadLetter } from './letters.js';
 import { checkKeys, positive, type Limits } from './options.js';
 
@@ -94,7 +95,9 @@ export class Queues {
     const { environment, connectTimeoutMs } = this.#limits;
     const timeoutMs = positive('timeoutMs', options.timeoutMs ?? connectTimeoutMs);
     const session = this.#session();
-    return answer(environment.clock, { what, timeoutMs, signal: options.signal }, () => ask(session));
+    // The reason of the user's own signal is left as it is.
+    const asked = () => ask(session).catch((thrown: unknown) => Promise.reject(brokerError(thrown)));
+    return answer(environment.clock, { what, timeoutMs, signal: options.signal }, asked);
   }
 
   #session(): Session {

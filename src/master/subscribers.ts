@@ -1,62 +1,41 @@
 import { fillPromise } from '../../actors/slots.js';
 import {
   subscriberMachine,
-  type Step,
   type SubscriberEvent,
   type SubscriberInput,
   type SubscriberStatus,
 } from '../../actors/subscriber.js';
-import type { Bindings } from '../flow/bindings.js';
-import { Deadlines, type Dated } from '../flow/deadlines.js';
-import { Deferred } from '../flow/deferred.js';
+import type { Session } from '../backend.js';
+import { Deadlines } from '../flow/deadlines.js';
 import type { Handler } from '../flow/handler.js';
-import { Subscription } from '../flow/subscription.js';
-import { DeadlineError, SessionLostError, StoppedError, isRetryable, toError } from '../model/errors.js';
-import type { MailboxOptions } from '../flow/mailbox.js';
+import type { Catalogue } from '../model/catalogue.js';
+import { DeadlineError, StoppedError, toError } from '../model/errors.js';
 import type { MasterContext } from './context.js';
+import { refusalOf } from './refusal.js';
+import {
+  Subscriber,
+  type SubscriberPlan,
+  type SubscriberPorts,
+  type SubscriptionHandle,
+} from './subscriber.js';
 
-/** What `subscribe` resolves with. */
-export interface SubscriptionHandle {
-  /** Normal forms. */
-  readonly patterns: readonly string[];
-  readonly status: SubscriberStatus;
-  /** Resolves when it has ended, for whatever reason: `error` tells it. */
-  readonly ended: Promise<void>;
-  /** Why it failed; undefined as long as it has not. */
-  readonly error: Error | undefined;
-  /** When it resolves: no more calls of the handler, and the broker holds nothing of it. Twice is once. */
-  stop(): Promise<void>;
-  [Symbol.asyncDispose](): Promise<void>;
+/** How an attempt to add the bindings ended, as an event of the actor. */
+type Bound = 'bindings.added' | 'bindings.refused' | 'bindings.failed' | 'session.lost';
+
+/** The actor of a subscriber. */
+interface Teller {
+  send(event: SubscriberEvent): void;
 }
 
-/** What `subscribe` asks for, checked. */
-export interface SubscriberPlan {
-  /** Normal forms. */
-  readonly patterns: readonly string[];
-  readonly mailbox: MailboxOptions;
-  readonly signal: AbortSignal | undefined;
-}
-
-interface Subscriber extends SubscriptionHandle, Dated {
-  readonly id: string;
-  readonly subscription: Subscription;
-  readonly ready: Deferred<void>;
-  readonly over: Deferred<void>;
-  status: SubscriberStatus;
-  /** Where its bindings were added: they died with an earlier session. */
-  bindings: Bindings | undefined;
-  /** Ends the wait for the end of its session. */
-  closePump: () => void;
-  /** It has consumed, and its session was lost since. */
-  interrupted: boolean;
-  error: Error | undefined;
-}
+/** An action does no work of its own: what it asks for begins after it. */
+const transitionComplete = Promise.resolve();
 
 /** The transient subscribers of a master: the slots of their machine, and what they hold outside of it. */
 export class Subscribers {
   readonly #context: MasterContext;
   readonly #register = new Map<number, Subscriber>();
-  readonly #byId = new Map<string, number>();
+  readonly #byId = new Map<string, Subscriber>();
+  readonly #ports = new Map<Catalogue | undefined, SubscriberPorts>();
   readonly #starting: Deadlines<Subscriber>;
   readonly #machine;
   #nextNumber = 1;
@@ -75,18 +54,14 @@ export class Subscribers {
     });
     this.#machine = subscriberMachine.provide({
       actors: {
-        session: fillPromise<void, SubscriberInput>(async (_, signal) => {
-          await context.link.whenUp(signal);
-        }),
-        declare: fillPromise<Step, SubscriberInput>((input) => this.#declare(this.#get(input))),
-        drain: fillPromise<void, SubscriberInput>((input) =>
-          context.drains.run((deadline) => this.#letGo(this.#get(input), deadline)),
-        ),
+        crash: fillPromise<never, SubscriberInput>((input) => Promise.reject(this.#get(input).trouble)),
       },
       actions: {
-        openPump: ({ self }, { number }) =>
-          this.#openPump(this.#get({ number }), (event) => self.send(event)),
-        closePump: (_, { number }) => this.#register.get(number)?.closePump(),
+        awaitSession: ({ self }, input) => this.#awaitSession(this.#get(input), self),
+        addBindings: ({ self }, input) => void this.#addBindings(this.#get(input), self),
+        openPump: ({ self }, input) => this.#openPump(this.#get(input), self),
+        leaveSession: (_, { number }) => this.#register.get(number)?.leaveSession(),
+        drain: ({ self }, input) => void this.#drain(this.#get(input), self),
         report: (_, { number, status }) => this.#report(number, status),
       },
     });
@@ -94,11 +69,12 @@ export class Subscribers {
 
   /** Resolves once every message published from now on that matches reaches the handler. */
   async start(plan: SubscriberPlan, handler: Handler): Promise<SubscriptionHandle> {
-    const number = this.#nextNumber++;
-    const subscriber = this.#enlist(number, plan, handler);
-    const { id, ready } = subscriber;
-    const giveUp = () => this.#giveUp(subscriber, plan.signal!.reason as Error);
-    plan.signal?.addEventListener('abort', giveUp, { once: true });
+    const subscriber = new Subscriber(this.#nextNumber++, plan, handler, this.#portsWith(plan.catalogue));
+    const { id, number, ready } = subscriber;
+    this.#register.set(number, subscriber);
+    this.#byId.set(id, subscriber);
+    this.#context.dispatcher.add(subscriber.subscription);
+    if (plan.signal) this.#listen(subscriber, plan.signal);
     this.#starting.add(subscriber, this.#context.limits.connectTimeoutMs);
     this.#context.startChild({ id, logic: this.#machine, input: { number } });
     try {
@@ -106,8 +82,32 @@ export class Subscribers {
     } finally {
       this.#starting.delete(subscriber);
     }
-    void subscriber.ended.then(() => plan.signal?.removeEventListener('abort', giveUp));
     return subscriber;
+  }
+
+  /** Shared by all that have the same catalogue, or none: there may be very many. */
+  #portsWith(catalogue: Catalogue | undefined): SubscriberPorts {
+    const made = this.#ports.get(catalogue);
+    if (made) return made;
+    const { turns, events, limits, publisher } = this.#context;
+    const ports: SubscriberPorts = {
+      turns,
+      events,
+      master: limits.name,
+      catalogue,
+      publish: publisher(undefined, catalogue),
+      stop: ({ id }) => {
+        if (this.#byId.has(id)) this.#context.stopChild(id);
+      },
+    };
+    this.#ports.set(catalogue, ports);
+    return ports;
+  }
+
+  #listen(subscriber: Subscriber, signal: AbortSignal): void {
+    const giveUp = () => this.#giveUp(subscriber, signal.reason as Error);
+    signal.addEventListener('abort', giveUp, { once: true });
+    void subscriber.ended.then(() => signal.removeEventListener('abort', giveUp));
   }
 
   /** Whoever waits for it to be ready is told why it will not be; in any case it stops. */
@@ -118,15 +118,15 @@ export class Subscribers {
 
   /** The supervisor has ended this child: it will not run again. */
   ended(id: string, error: Error | undefined): void {
-    const number = this.#byId.get(id);
-    const subscriber = number === undefined ? undefined : this.#register.get(number);
+    const subscriber = this.#byId.get(id);
     if (!subscriber) return;
-    this.#register.delete(number!);
+    this.#register.delete(subscriber.number);
     this.#byId.delete(id);
+    subscriber.leaveSession();
     const reason = subscriber.error ?? error;
-    // After a drain there is nothing left to do; after a crash there is.
-    void this.#letGo(subscriber, Promise.resolve());
     if (subscriber.status !== 'stopped') {
+      // After a drain there is nothing left to do; after a crash there is.
+      void this.#letGo(subscriber, Promise.resolve());
       subscriber.status = 'failed';
       subscriber.error = reason;
     }
@@ -155,57 +155,6 @@ export class Subscribers {
       this.#context.events.emit('gap', { subscription: subscriber, reason: 'mailbox', missed: count });
   }
 
-  #enlist(number: number, { patterns, mailbox }: SubscriberPlan, handler: Handler): Subscriber {
-    const { events, limits, turns, publisher } = this.#context;
-    const id = `subscriber-${number}`;
-    const stop = (): Promise<void> => {
-      if (this.#register.has(number)) this.#context.stopChild(id);
-      return subscriber.over.promise;
-    };
-    const subscription: Subscription = new Subscription(
-      patterns,
-      handler,
-      mailbox,
-      { turns, master: limits.name, publish: publisher(undefined) },
-      {
-        failed: ({ envelope }, error) =>
-          events.emit('failure', {
-            queue: undefined,
-            patterns,
-            id: envelope.id,
-            topic: envelope.topic,
-            attempt: 1,
-            error,
-          }),
-        overflowed: (missed) => events.emit('gap', { subscription: subscriber, reason: 'mailbox', missed }),
-      },
-    );
-    const over = new Deferred<void>();
-    const subscriber: Subscriber = {
-      id,
-      patterns,
-      subscription,
-      ready: new Deferred(),
-      over,
-      ended: over.promise,
-      status: 'declaring',
-      bindings: undefined,
-      closePump: () => {},
-      interrupted: false,
-      dueAt: 0,
-      deadlines: undefined,
-      earlier: undefined,
-      later: undefined,
-      error: undefined,
-      stop,
-      [Symbol.asyncDispose]: stop,
-    };
-    this.#register.set(number, subscriber);
-    this.#byId.set(id, number);
-    this.#context.dispatcher.add(subscription);
-    return subscriber;
-  }
-
   #get({ number }: SubscriberInput): Subscriber {
     return this.#register.get(number)!;
   }
@@ -217,33 +166,56 @@ export class Subscribers {
     if (status === 'active') subscriber.ready.resolve();
   }
 
-  async #declare(subscriber: Subscriber): Promise<Step> {
+  #awaitSession(subscriber: Subscriber, actor: Teller): void {
+    subscriber.leaveSession = this.#context.link.onceUp(() => actor.send({ type: 'session.connected' }));
+  }
+
+  async #addBindings(subscriber: Subscriber, actor: Teller): Promise<void> {
+    await transitionComplete;
+    actor.send({ type: await this.#bind(subscriber) });
+  }
+
+  /** Never rejects. */
+  async #bind(subscriber: Subscriber): Promise<Bound> {
     const { session } = this.#context.link;
-    if (!session) return { type: 'session.lost' };
+    if (!session) return 'session.lost';
     const bindings = (subscriber.bindings = this.#context.dispatcher.bindingsOf(session));
     try {
       await Promise.all(subscriber.patterns.map((pattern) => bindings.add(pattern)));
-      return { type: 'done' };
+      return 'bindings.added';
     } catch (thrown) {
       await this.#unbind(subscriber);
-      if (thrown instanceof SessionLostError || this.#context.link.session !== session)
-        return { type: 'session.lost' };
-      // What may pass is the supervisor's affair: the child crashes, and is started again after a while.
-      if (isRetryable(thrown)) throw thrown;
-      subscriber.error = toError(thrown);
-      return { type: 'failed' };
+      return this.#refused(subscriber, thrown, session);
     }
   }
 
-  #openPump(subscriber: Subscriber, tell: (event: SubscriberEvent) => void): void {
+  #refused(subscriber: Subscriber, thrown: unknown, session: Session): Bound {
+    try {
+      const refusal = refusalOf(thrown, session, this.#context.link);
+      if (!refusal) return 'session.lost';
+      subscriber.error = refusal;
+      return 'bindings.refused';
+    } catch (mayPass) {
+      subscriber.trouble = toError(mayPass);
+      return 'bindings.failed';
+    }
+  }
+
+  #openPump(subscriber: Subscriber, actor: Teller): void {
     subscriber.subscription.open();
-    subscriber.closePump = this.#context.link.onceDown(() => {
+    subscriber.leaveSession = this.#context.link.onceDown(() => {
       subscriber.interrupted = true;
-      tell({ type: 'session.lost' });
+      actor.send({ type: 'session.lost' });
     });
     if (!subscriber.interrupted) return;
     subscriber.interrupted = false;
     this.#context.events.emit('gap', { subscription: subscriber, reason: 'reconnect', missed: undefined });
+  }
+
+  async #drain(subscriber: Subscriber, actor: Teller): Promise<void> {
+    await transitionComplete;
+    await this.#context.drains.run((deadline) => this.#letGo(subscriber, deadline)).catch(() => {});
+    actor.send({ type: 'drain.ended' });
   }
 
   async #letGo(subscriber: Subscriber, deadline: Promise<void>): Promise<void> {

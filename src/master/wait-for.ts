@@ -3,11 +3,11 @@ import type { Clock } from '../model/clock.js';
 import { Deferred } from '../flow/deferred.js';
 import { DeadlineError, StoppedError } from '../model/errors.js';
 import { checkKeys, positive } from './options.js';
-import type { SubscriptionHandle } from './subscribers.js';
+import type { SubscriptionHandle } from './subscriber.js';
 
-export interface WaitForOptions {
+export interface WaitForOptions<Found = unknown> {
   /** Looks whether what is waited for has happened already; anything but undefined ends the wait with it. */
-  readonly check?: () => unknown;
+  readonly check?: () => Found;
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
 }

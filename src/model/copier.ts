@@ -4,7 +4,6 @@ import { BIGINT_LIMIT, setOwn } from './rich-types.js';
 import { DEPTH_MAX } from './types-header.js';
 
 const NO_STEPS: never[] = [];
-const { hasOwnProperty } = Object.prototype;
 
 // The copier counts each value with at most this many times the bytes that it takes as JSON.
 const OVERESTIMATE = 8;
@@ -84,7 +83,7 @@ export class Copier {
     const copy: Record<string, unknown> = {};
     // Without the list of keys that Object.keys would make.
     for (const key in source) {
-      if (!hasOwnProperty.call(source, key)) continue;
+      if (!Object.hasOwn(source, key)) continue;
       const value = this.#read(source, key, depth);
       if (key === 'toJSON' && typeof value === 'function') return this.#copyJson(source, depth);
       this.bytes += 6 * key.length + 3;

@@ -64,6 +64,46 @@ export class DecodeError extends SignalboxError {
   readonly scope = 'message';
 }
 
+/** A catalogue that cannot be: a bad key, two keys that fit one topic, or what is no Standard Schema. */
+export class CatalogueError extends SignalboxError {
+  readonly code = 'ERR_CATALOGUE';
+  readonly scope = 'master';
+}
+
+/** No key of the catalogue fits the topic, or no topic of a key matches the pattern. */
+export class UnknownTopicError extends SignalboxError {
+  readonly code = 'ERR_UNKNOWN_TOPIC';
+  readonly scope = 'message';
+}
+
+/** One thing that a schema has against some data. */
+export interface DataIssue {
+  readonly message: string;
+  /** Where in the data: names and indexes from the outside in. */
+  readonly path: readonly PropertyKey[];
+}
+
+/** Data that its schema refuses: nothing was sent, or no handler was called. `cause` is what a schema threw. */
+export class InvalidDataError extends SignalboxError {
+  readonly code = 'ERR_INVALID_DATA';
+  readonly scope = 'message';
+  readonly topic: string;
+  /** The catalogue's key that fits the topic. */
+  readonly key: string;
+  /** At most the first 100. Empty if the schema threw. */
+  readonly issues: readonly DataIssue[];
+
+  constructor(
+    message: string,
+    details: { topic?: string; key?: string; issues?: readonly DataIssue[]; cause?: unknown } = {},
+  ) {
+    super(message, { cause: details.cause });
+    this.topic = details.topic ?? '';
+    this.key = details.key ?? '';
+    this.issues = details.issues ?? [];
+  }
+}
+
 /** A queue that exists with other settings; the text names each difference. */
 export class QueueSettingsError extends SignalboxError {
   readonly code = 'ERR_QUEUE_SETTINGS';

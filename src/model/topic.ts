@@ -66,11 +66,13 @@ export function parsePattern(input: TopicInput): Pattern {
   if (known !== undefined) return known;
   const pattern = freshPattern(input);
   if (recentPatterns.size >= recentMax) recentPatterns.clear();
-  recentPatterns.set(detached(input), pattern);
+  recentPatterns.set(pattern.pattern === input ? pattern.pattern : detached(input), pattern);
   return pattern;
 }
 
 function freshPattern(input: TopicInput): Pattern {
+  if (typeof input === 'string' && !isTooLong(input) && plain.test(input))
+    return plainPattern(detached(input));
   const segments: string[] = [];
   let gaps = 0;
   let open = false;
@@ -94,6 +96,11 @@ function freshPattern(input: TopicInput): Pattern {
     );
   }
   return Object.freeze({ pattern: segments.join('.'), segments: Object.freeze(segments) });
+}
+
+/** Without wildcards and escapes a pattern is its own normal form. */
+function plainPattern(pattern: string): Pattern {
+  return Object.freeze({ pattern, segments: Object.freeze(pattern.split('.')) });
 }
 
 /** Whether the pattern matches the topic. Throws PatternError or TopicError, as parsing does. */

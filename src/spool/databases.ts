@@ -1,14 +1,10 @@
-import { closeSync, openSync, readSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { open, type Database, type RootDatabase } from 'lmdb';
-import { Damage } from '../folder/folder-checks.js';
+import { checkDataFile } from '../folder/data-file-check.js';
 
 /** The data file in the folder; LMDB keeps its lock beside it. */
 export const DATA_FILE = 'spool.mdb';
-
-/** What LMDB writes at this place of its first page. */
-const MAGIC = 0xbeefc0de;
-const MAGIC_AT = 24;
 
 /** Generation and sequence, which LMDB keeps in their order. */
 export type Key = [generation: number, sequence: number];
@@ -26,30 +22,22 @@ export interface Databases {
   readonly messages: Database<Uint8Array, Key>;
 }
 
-/** Without `overlappingSync` the promise of a write resolves when it is flushed. */
+/** Throws a Damage if there is a data file with which LMDB cannot be trusted. */
 export function openDatabases(folder: string): Databases {
   const path = join(folder, DATA_FILE);
-  checkMagic(path);
-  const root = open<Uint8Array, string>({ path, noSubdir: true, overlappingSync: false, encoding: 'binary' });
-  const { lastPageNumber, pageSize } = root.getStats() as { lastPageNumber: number; pageSize: number };
-  // A page that is not in the file would end the process when it is read.
-  if (statSync(path).size < (lastPageNumber + 1) * pageSize) throw new Damage(`its ${DATA_FILE} is cut off`);
+  if (existsSync(path)) checkDataFile(path);
+  const root = open<Uint8Array, string>({
+    path,
+    noSubdir: true,
+    // The promise of a write resolves when it is flushed.
+    overlappingSync: false,
+    // Writes are gathered here. Beside that, this option leaves a rejection unhandled when a commit fails.
+    eventTurnBatching: false,
+    encoding: 'binary',
+  });
   return {
     root,
     meta: root.openDB({ name: 'meta', encoding: 'binary', useVersions: true }),
     messages: root.openDB({ name: 'messages', encoding: 'binary' }),
   };
-}
-
-/** LMDB ends the process when it opens a file that is none of its own. */
-function checkMagic(path: string): void {
-  if (!statSync(path, { throwIfNoEntry: false })?.size) return;
-  const start = Buffer.alloc(MAGIC_AT + 4);
-  const file = openSync(path, 'r');
-  try {
-    readSync(file, start, 0, start.length, 0);
-  } finally {
-    closeSync(file);
-  }
-  if (start.readUInt32LE(MAGIC_AT) !== MAGIC) throw new Damage(`its ${DATA_FILE} is no data file`);
 }

@@ -1,5 +1,7 @@
 import { resolve } from 'node:path';
-import { finishFolder, prepareFolder, toFolderError, type FolderKind } from '../folder/folder-checks.js';
+import { finishFolder, prepareFolder } from '../folder/folder-checks.js';
+import { toFolderError } from '../folder/folder-errors.js';
+import type { FolderKind } from '../folder/folder-note.js';
 import { volumeOf, type Volume } from '../folder/volume.js';
 import type { Environment } from '../model/clock.js';
 import type { Spool } from '../flow/spool.js';
@@ -15,7 +17,11 @@ export interface SpoolFolderOptions {
   readonly volumeOf?: (folder: string) => Volume;
 }
 
-const SPOOL: FolderKind = { name: 'spool', dataFile: DATA_FILE };
+const SPOOL_FOLDER: FolderKind = {
+  name: 'spool',
+  dataFile: DATA_FILE,
+  isDataFile: (name) => name === DATA_FILE,
+};
 
 /**
  * Opens a spool for this process; creates the folder if it is missing. Rejects with a FolderError, also as long as another
@@ -26,10 +32,10 @@ export async function openSpool(folder: string, options: SpoolFolderOptions): Pr
   const askVolume = options.volumeOf ?? volumeOf;
   let databases: Databases | undefined;
   try {
-    await prepareFolder(path, SPOOL, askVolume);
+    const note = await prepareFolder(path, SPOOL_FOLDER, askVolume);
     databases = openDatabases(path);
     const tenancy = takeSpool(path, databases);
-    await finishFolder(path, SPOOL);
+    await finishFolder(path, SPOOL_FOLDER, note);
     return new DiskSpool({
       folder: path,
       databases,

@@ -1,5 +1,6 @@
 import { pack, unpack } from 'msgpackr';
-import { Damage, folderError } from '../folder/folder-checks.js';
+import { committed } from '../folder/commits.js';
+import { Damage, folderError } from '../folder/folder-errors.js';
 import { identityOf, isAlive, type ProcessIdentity } from '../folder/process-identity.js';
 import type { Databases } from './databases.js';
 
@@ -47,8 +48,12 @@ export function takeSpool(folder: string, { root, meta }: Databases): Tenancy {
 }
 
 /** Writes in one transaction, unless another process has taken the folder. Says whether it did, when it is flushed. */
-export function writeAs({ generation }: Tenancy, { meta }: Databases, write: () => void): Promise<boolean> {
-  return meta.ifVersion(TENANT, generation, write);
+export async function writeAs(
+  { generation }: Tenancy,
+  { meta }: Databases,
+  write: () => void,
+): Promise<boolean> {
+  return committed(meta.ifVersion(TENANT, generation, write));
 }
 
 export function writeTotals({ meta }: Databases, { messages, bytes }: Totals): void {

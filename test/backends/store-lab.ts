@@ -1,4 +1,5 @@
-import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach } from 'vitest';
@@ -6,20 +7,42 @@ import type { QueueSpec } from '../../src/backend.js';
 import type { DurableQueue, Entry } from '../../src/backends/hub/durable-queue.js';
 import { HubSession } from '../../src/backends/hub/hub-session.js';
 import { Hub } from '../../src/backends/hub/hub.js';
+import { checkDataFile } from '../../src/folder/data-file-check.js';
 import { openStore, type Store, type StoreOptions } from '../../src/backends/file/store.js';
 import { systemEnvironment } from '../../src/model/clock.js';
 import type { Envelope } from '../../src/model/message.js';
 import { Payload } from '../../src/model/payload.js';
 import { specOf } from '../../src/testing/cases/member.js';
+import { eventually } from '../eventually.js';
 
 const folders: string[] = [];
 const stores: Store[] = [];
+const disks: string[] = [];
 
 /** A path for a folder that is not there yet; a dot in it must not make it a file. */
 export function newFolder(): string {
   const parent = realpathSync(mkdtempSync(join(tmpdir(), 'signalbox-store-')));
   folders.push(parent);
   return join(parent, 'state.d');
+}
+
+/** A small disk of its own, or undefined where nothing can be mounted. Gone after the test. */
+export function mountDisk(sizeMb: number): string | undefined {
+  const disk = newFolder();
+  mkdirSync(disk);
+  const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${sizeMb}m`, 'signalbox-test', disk]);
+  if (status !== 0) return undefined;
+  disks.push(disk);
+  return disk;
+}
+
+export const canMount = (() => {
+  if (mountDisk(1) === undefined) return false;
+  return disks.splice(0).every(unmount);
+})();
+
+function unmount(disk: string): boolean {
+  return spawnSync('umount', [disk]).status === 0;
 }
 
 /** Closed, and its folder removed, after the test. */
@@ -31,8 +54,16 @@ export async function openLab(folder: string, options: Partial<StoreOptions> = {
 
 afterEach(async () => {
   for (const store of stores.splice(0)) await store.close();
+  for (const folder of folders) checkFolder(folder);
+  for (const disk of disks.splice(0)) await eventually('it is unmounted', () => unmount(disk));
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
 });
+
+/** Whatever a test did, the check of a data file finds nothing wrong with what LMDB has written. */
+function checkFolder(parent: string): void {
+  for (const name of readdirSync(parent, { recursive: true, encoding: 'utf8' }))
+    if (name.endsWith('.mdb') && !name.includes('damaged')) checkDataFile(join(parent, name));
+}
 
 export function messageOf(id: string, topic = 'a.topic', text = id): Envelope {
   return {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { BrokerFullError, PayloadError, QueueFullError } from '../../src/model/errors.js';
 import { DuplicateFilter } from '../../src/model/duplicates.js';
 import type { Envelope } from '../../src/model/message.js';
-import { FakeDisk, fence, OutboxLab, type FakeSession } from './outbox-lab.js';
+import { FakeDisk, fence, SpoolingLab, type FakeSession } from './spooling-lab.js';
 
 type Step =
   | { do: 'publish'; count: number; timeoutMs: number; isFenced: boolean }
@@ -68,14 +68,14 @@ class World {
   readonly spooled = new Set<string>();
   unsettled = 0;
   lives = 0;
-  lab!: OutboxLab;
+  lab!: SpoolingLab;
 
   constructor() {
     this.begin();
   }
 
   begin(): void {
-    this.lab = new OutboxLab(this.disk, { name: `life${++this.lives}`, window: 4, waitingMax: 12 });
+    this.lab = new SpoolingLab(this.disk, { name: `life${++this.lives}`, window: 4, waitingMax: 12 });
   }
 
   get session(): FakeSession | undefined {

@@ -7,7 +7,7 @@ import {
   TimeoutError,
 } from '../../src/model/errors.js';
 import { rejection } from '../eventually.js';
-import { FakeDisk, fence, OutboxLab } from './outbox-lab.js';
+import { FakeDisk, fence, SpoolingLab } from './spooling-lab.js';
 
 const ids = (from: number, to: number, flag = '', producer = 'p') =>
   Array.from({ length: to - from + 1 }, (_, at) => `${producer}-${from + at}${flag}`);
@@ -15,7 +15,7 @@ const times = (count: number, outcome: string) => Array<string>(count).fill(outc
 
 describe('the outbox with a spool', () => {
   it('resolves as spooled at the deadline, once it is flushed', async () => {
-    const lab = new OutboxLab();
+    const lab = new SpoolingLab();
     void lab.publish(100);
     await lab.pass(90);
     expect(lab.disk.ids).toEqual([]);
@@ -27,7 +27,7 @@ describe('the outbox with a spool', () => {
   });
 
   it('spools with the first one all that wait, and what is published then', async () => {
-    const lab = new OutboxLab();
+    const lab = new SpoolingLab();
     await lab.publishMany(2, 60_000);
     await lab.publishMany(1, 100);
     await lab.publishMany(2, 60_000);
@@ -39,7 +39,7 @@ describe('the outbox with a spool', () => {
   });
 
   it('touches no spool while the broker confirms in time', async () => {
-    const lab = new OutboxLab();
+    const lab = new SpoolingLab();
     const session = lab.connect();
     await lab.publishMany(5);
     session.confirm();
@@ -51,7 +51,7 @@ describe('the outbox with a spool', () => {
   });
 
   it('sends what was never sent unflagged and in order when the broker is back, new ones behind it', async () => {
-    const lab = new OutboxLab();
+    const lab = new SpoolingLab();
     await lab.publishMany(4, 100);
     await lab.pass(110);
     await lab.flush();
@@ -73,7 +73,7 @@ describe('the outbox with a spool', () => {
   });
 
   it('flags what a lost session had, and puts it in its place', async () => {
-    const lab = new OutboxLab();
+    const lab = new SpoolingLab();
     const first = lab.connect();
     await lab.publishMany(2, 60_000);
     await lab.publishMany(1, 100);
@@ -94,7 +94,7 @@ describe('the outbox with a spool', () => {
   });
 
   it('does not send again over a session that still has it, and lets a late confirm end it', async () => {
-    const lab = new OutboxLab();
+    const lab = new SpoolingLab();
     const session = lab.connect();
     await lab.publishMany(2, 100);
     await lab.pass(110);
@@ -110,7 +110,7 @@ describe('the outbox with a spool', () => {
   });
 
   it('resolves as confirmed when the confirm comes before the disk', async () => {
-    const lab = new OutboxLab();
+    const lab = new SpoolingLab();
     const session = lab.connect();
     await lab.publishMany(1, 100);
     await lab.pass(110);
@@ -121,7 +121,7 @@ describe('the outbox with a spool', () => {
   });
 
   it('lets a publisher who awaits each publish out of the spool', async () => {
-    const lab = new OutboxLab();
+    const lab = new SpoolingLab();
     await lab.publishMany(1, 100);
     await lab.pass(110);
     const session = lab.connect();
@@ -136,7 +136,7 @@ describe('the outbox with a spool', () => {
   });
 
   it('spools at once while the broker leaves a message without an answer', async () => {
-    const lab = new OutboxLab(new FakeDisk(), { window: 10 });
+    const lab = new SpoolingLab(new FakeDisk(), { window: 10 });
     const session = lab.connect();
     await lab.publishMany(1, 100);
     await lab.pass(110);
@@ -147,7 +147,7 @@ describe('the outbox with a spool', () => {
   });
 
   it('spools at once while the broker blocks', async () => {
-    const lab = new OutboxLab();
+    const lab = new SpoolingLab();
     await lab.publishMany(1, 100);
     await lab.pass(110);
     const session = lab.connect();
@@ -161,7 +161,7 @@ describe('the outbox with a spool', () => {
   });
 
   it('does not believe a session that was given up about what has gone to the disk since', async () => {
-    const lab = new OutboxLab();
+    const lab = new SpoolingLab();
     const lost = lab.connect();
     await lab.publishMany(1, 100);
     await lab.pass(110);
@@ -176,7 +176,7 @@ describe('the outbox with a spool', () => {
   });
 
   it('keeps a number open until it is confirmed', async () => {
-    const lab = new OutboxLab();
+    const lab = new SpoolingLab();
     await lab.publishMany(2, 100);
     await lab.pass(110);
     await lab.flush();
@@ -193,7 +193,7 @@ describe('the outbox with a spool', () => {
   });
 
   it('keeps a number open while a copy may still come over the old connection', async () => {
-    const lab = new OutboxLab();
+    const lab = new SpoolingLab();
     lab.connect(5_000);
     await lab.publishMany(1, 100);
     await lab.pass(110);
@@ -211,7 +211,7 @@ describe('the outbox with a spool', () => {
   });
 
   it('never spools what is under a fence, and lets it pass', async () => {
-    const lab = new OutboxLab();
+    const lab = new SpoolingLab();
     const timedOut = rejection(lab.publish(100, fence));
     await lab.publishMany(4, 100);
     await lab.pass(110);
@@ -224,7 +224,7 @@ describe('the outbox with a spool', () => {
   });
 
   it('spools what finds no room in the line', async () => {
-    const lab = new OutboxLab(new FakeDisk(), { waitingMax: 3 });
+    const lab = new SpoolingLab(new FakeDisk(), { waitingMax: 3 });
     await lab.publishMany(5, 60_000);
     await lab.flush();
     expect(lab.outcomes).toEqual(times(5, 'spooled'));
@@ -232,7 +232,7 @@ describe('the outbox with a spool', () => {
   });
 
   it('does not block the event loop with a long line', async () => {
-    const lab = new OutboxLab(new FakeDisk(), { waitingMax: 10_000 });
+    const lab = new SpoolingLab(new FakeDisk(), { waitingMax: 10_000 });
     await lab.publishMany(2_000, 60_000);
     await lab.publishMany(1, 100);
     const put = lab.spool.put.bind(lab.spool);
@@ -256,7 +256,7 @@ describe('the outbox with a spool', () => {
   });
 
   it('ends a publish whose signal aborts before the deadline, and no other', async () => {
-    const lab = new OutboxLab();
+    const lab = new SpoolingLab();
     const abort = new AbortController();
     const aborted = rejection(lab.publish(100, undefined, abort.signal));
     const spooled = new AbortController();
@@ -273,7 +273,7 @@ describe('the outbox with a spool', () => {
 
 describe('a full spool', () => {
   it('rejects with SpoolFullError what would go straight to it, and with TimeoutError at the deadline', async () => {
-    const lab = new OutboxLab();
+    const lab = new SpoolingLab();
     lab.spool.messagesMax = 2;
     await lab.publishMany(3, 100);
     await lab.pass(110);
@@ -288,7 +288,7 @@ describe('a full spool', () => {
   });
 
   it('keeps the order of what it has and what had to wait', async () => {
-    const lab = new OutboxLab(new FakeDisk(), { window: 2 });
+    const lab = new SpoolingLab(new FakeDisk(), { window: 2 });
     lab.spool.messagesMax = 2;
     await lab.publishMany(1, 60_000);
     await lab.publishMany(1, 100);
@@ -303,7 +303,7 @@ describe('a full spool', () => {
   });
 
   it('lets a retry find its place', async () => {
-    const lab = new OutboxLab();
+    const lab = new SpoolingLab();
     lab.spool.messagesMax = 1;
     const first = rejection(lab.publish(50, fence));
     void lab.publish(100);
@@ -323,7 +323,7 @@ describe('a full spool', () => {
   });
 
   it('says what it knows when the disk fails', async () => {
-    const lab = new OutboxLab();
+    const lab = new SpoolingLab();
     const session = lab.connect();
     await lab.publishMany(4, 100);
     await lab.pass(110);
@@ -336,7 +336,7 @@ describe('a full spool', () => {
   });
 
   it('gives up on a disk that does not answer, and sends what it takes late', async () => {
-    const lab = new OutboxLab();
+    const lab = new SpoolingLab();
     const late = rejection(lab.publish(100));
     await lab.pass(110);
     await lab.pass(10_100);
@@ -352,7 +352,7 @@ describe('a full spool', () => {
 describe('what the broker refuses', () => {
   for (const error of [new QueueFullError(['q']), new BrokerFullError('full')])
     it(`is sent again, flagged and ever later, after a ${error.name}`, async () => {
-      const lab = new OutboxLab(new FakeDisk(), { window: 1 });
+      const lab = new SpoolingLab(new FakeDisk(), { window: 1 });
       await lab.publishMany(2, 100);
       await lab.pass(110);
       await lab.flush();
@@ -375,7 +375,7 @@ describe('what the broker refuses', () => {
     });
 
   it('is set aside if it is refused for good, and holds nothing back', async () => {
-    const lab = new OutboxLab();
+    const lab = new SpoolingLab();
     await lab.publishMany(3, 100);
     await lab.pass(110);
     await lab.flush();
@@ -391,7 +391,7 @@ describe('what the broker refuses', () => {
   });
 
   it('is rejected as ever while its publisher waits', async () => {
-    const lab = new OutboxLab();
+    const lab = new SpoolingLab();
     const session = lab.connect();
     const refused = rejection(lab.publish());
     session.refuse(new QueueFullError(['q']));
@@ -404,12 +404,12 @@ describe('another process', () => {
   it('sends first what was left, flagged, under the ids it had, oldest process first', async () => {
     const disk = new FakeDisk();
     for (const name of ['one', 'two']) {
-      const lab = new OutboxLab(disk, { name });
+      const lab = new SpoolingLab(disk, { name });
       await lab.publishMany(2, 100);
       await lab.pass(110);
       await lab.flush();
     }
-    const lab = new OutboxLab(disk, { name: 'three', window: 10 });
+    const lab = new SpoolingLab(disk, { name: 'three', window: 10 });
     void lab.publish();
     await lab.flush();
     expect(lab.outcomes).toEqual(['spooled']);
@@ -423,12 +423,12 @@ describe('another process', () => {
 
   it('passes over what it cannot read, and sets it aside', async () => {
     const disk = new FakeDisk();
-    const before = new OutboxLab(disk, { name: 'one' });
+    const before = new SpoolingLab(disk, { name: 'one' });
     await before.publishMany(3, 100);
     await before.pass(110);
     await before.flush();
     disk.kept[1] = { place: disk.kept[1]!.place, envelope: new Error('torn') };
-    const lab = new OutboxLab(disk, { name: 'two' });
+    const lab = new SpoolingLab(disk, { name: 'two' });
     const session = lab.connect();
     await lab.settle();
     expect(session.shown).toEqual(['one-1!', 'one-3!']);
@@ -441,11 +441,11 @@ describe('another process', () => {
 
 describe('stop', () => {
   it('spools what is unconfirmed when the drain ends, and leaves what is on the disk', async () => {
-    const lab = new OutboxLab();
+    const lab = new SpoolingLab();
     await lab.publishMany(2, 100);
     await lab.pass(110);
     await lab.flush();
-    const late = new OutboxLab(lab.disk, { name: 'late' });
+    const late = new SpoolingLab(lab.disk, { name: 'late' });
     const session = late.connect();
     await late.publishMany(2, 60_000);
     const fenced = rejection(late.publish(60_000, fence));
@@ -466,7 +466,7 @@ describe('stop', () => {
   });
 
   it('waits for the answers to what it had taken from the spool, and takes no more', async () => {
-    const lab = new OutboxLab(new FakeDisk(), { window: 2 });
+    const lab = new SpoolingLab(new FakeDisk(), { window: 2 });
     await lab.publishMany(3, 100);
     await lab.pass(110);
     await lab.flush();
@@ -481,7 +481,7 @@ describe('stop', () => {
   });
 
   it('spools what was sent and what was not when nobody answers', async () => {
-    const lab = new OutboxLab();
+    const lab = new SpoolingLab();
     lab.connect();
     await lab.publishMany(5, 60_000);
     const drained = lab.outbox.drain(Promise.resolve());
@@ -492,7 +492,7 @@ describe('stop', () => {
   });
 
   it('rejects what a full spool does not take', async () => {
-    const lab = new OutboxLab();
+    const lab = new SpoolingLab();
     lab.spool.messagesMax = 1;
     await lab.publishMany(2, 60_000);
     const drained = lab.outbox.drain(Promise.resolve());

@@ -257,7 +257,7 @@ describe('the folder of a spool', () => {
       [file, /is a file/],
       [newer, /newer signalbox/],
       [cut, /cut off/],
-      [torn, /no data file/],
+      [torn, /head is missing/],
     ] as const) {
       const error = await rejection(open(folder));
       expect(error).toMatchObject({ code: 'ERR_FOLDER' });

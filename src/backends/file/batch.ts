@@ -1,14 +1,21 @@
 import type { Envelope } from '../../model/message.js';
 import type { DurableQueue, Entry, Letter } from '../hub/durable-queue.js';
-import type { Databases, PlaceKey, Places } from './databases.js';
+import { PAGE_BYTES, type Databases, type Kind, type PlaceKey } from './databases.js';
 import { PackedEnvelope, packEnvelope } from './packed-envelope.js';
 import { packCheckpoint, packLetter, packMark, packNumber } from './records.js';
 import type { StoredQueue } from './stored-queue.js';
+
+/** What a record takes on a page beside its bytes, at most. */
+const ENTRY_BYTES = 64;
 
 interface Addition {
   readonly stored: StoredQueue;
   readonly entry: Entry;
   readonly bytes: Uint8Array;
+}
+
+interface Removal extends PlaceKey {
+  readonly kind: Kind;
 }
 
 interface LetterAddition {
@@ -25,7 +32,7 @@ export class Batch {
   readonly callbacks: (() => void)[] = [];
   /** Queues that are gone: what they held is removed bit by bit. */
   readonly emptied: StoredQueue[] = [];
-  /** Of messages, letters and checkpoints. */
+  /** Of what it adds, and of the pages where it does. */
   bytes = 0;
   /** How many records it writes and removes, at most. */
   size = 0;
@@ -35,16 +42,18 @@ export class Batch {
   readonly #added: Addition[] = [];
   /** Added here, and removed since. */
   readonly #gone = new Set<Entry>();
-  readonly #removed: PlaceKey[] = [];
   readonly #marked = new Map<Entry, StoredQueue>();
-  readonly #unmarked: PlaceKey[] = [];
-  readonly #queues = new Map<StoredQueue, DurableQueue>();
-  readonly #checkpoints = new Map<StoredQueue, DurableQueue>();
+  readonly #queues = new Map<StoredQueue, Uint8Array>();
+  readonly #checkpoints = new Map<StoredQueue, Uint8Array>();
   readonly #letters = new Map<Letter, LetterAddition>();
-  readonly #removedLetters: PlaceKey[] = [];
-  readonly #swept: [Places, PlaceKey][] = [];
+  readonly #removed: Removal[] = [];
 
   constructor(readonly number: number) {}
+
+  /** How many records it removes. */
+  get removals(): number {
+    return this.#removed.length;
+  }
 
   get isEmpty(): boolean {
     return this.size === 0;
@@ -55,7 +64,8 @@ export class Batch {
     this.#added.push({ stored, entry, bytes });
     if (!stored.isPlain(entry)) this.#marked.set(entry, stored);
     stored.count(bytes.length);
-    this.bytes += bytes.length;
+    this.bytes += bytes.length + ENTRY_BYTES + (stored.grownBy === this.number ? 0 : 2 * PAGE_BYTES);
+    stored.grownBy = this.number;
     this.size++;
   }
 
@@ -72,8 +82,9 @@ export class Batch {
       return;
     }
     const key = { queue: stored.number, place: entry.position };
-    this.#removed.push(key);
-    if (stored.marked.delete(entry.position)) this.#unmarked.push(key);
+    // The mark first: where they go in pieces, none is left without its message.
+    if (stored.marked.delete(entry.position)) this.#removed.push({ ...key, kind: 'marks' });
+    this.#removed.push({ ...key, kind: 'entries' });
   }
 
   /** The entry was removed while this batch was being written. */
@@ -82,13 +93,15 @@ export class Batch {
   }
 
   putQueue(stored: StoredQueue, queue: DurableQueue): void {
-    this.#queues.set(stored, queue);
+    this.#queues.set(stored, stored.pack(queue));
     this.size++;
   }
 
-  putCheckpoint(stored: StoredQueue, queue: DurableQueue): void {
-    this.#checkpoints.set(stored, queue);
-    this.bytes += queue.checkpoint?.length ?? 0;
+  /** As it is now: a later one goes with its own acks. */
+  putCheckpoint(stored: StoredQueue, { checkpoint }: DurableQueue): void {
+    if (!checkpoint) return;
+    this.#checkpoints.set(stored, checkpoint);
+    this.bytes += checkpoint.length + PAGE_BYTES;
     this.size++;
   }
 
@@ -102,7 +115,7 @@ export class Batch {
     const bytes = packLetter(letter);
     stored.letters.set(letter, stored.nextLetter++);
     this.#letters.set(letter, { stored, bytes });
-    this.bytes += bytes.length;
+    this.bytes += bytes.length + PAGE_BYTES;
     this.size++;
   }
 
@@ -111,26 +124,31 @@ export class Batch {
     if (place === undefined) return;
     stored.letters.delete(letter);
     this.size++;
-    if (!this.#letters.delete(letter)) this.#removedLetters.push({ queue: stored.number, place });
+    if (!this.#letters.delete(letter)) this.#removed.push({ queue: stored.number, place, kind: 'letters' });
   }
 
   /** Removes what a queue that is gone has left behind. */
-  sweep(places: Places, key: PlaceKey): void {
-    this.#swept.push([places, key]);
+  sweep(kind: Kind, { queue, place }: PlaceKey): void {
+    this.#removed.push({ queue, place, kind });
     this.size++;
   }
 
-  /** Makes the writes; called once, within one transaction. */
+  /** Makes all writes but the removals; called once, within a transaction. */
   write({ meta, queues, checkpoints, entries, marks, letters }: Databases): void {
     if (this.newestQueue !== undefined) void meta.put('queues', packNumber(this.newestQueue), 0);
-    const key: PlaceKey = { queue: 0, place: 0 };
-    for (const [stored, queue] of this.#queues) {
+    for (const [stored, record] of this.#queues) {
       if (stored.isGone) continue;
       stored.isWritten = true;
-      void queues.put(stored.number, stored.pack(queue));
+      void queues.put(stored.number, record);
     }
-    for (const [stored, { checkpoint }] of this.#checkpoints)
-      if (checkpoint && !stored.isGone) void checkpoints.put(stored.number, packCheckpoint(checkpoint));
+    for (const [stored, checkpoint] of this.#checkpoints)
+      if (!stored.isGone) void checkpoints.put(stored.number, packCheckpoint(checkpoint));
+    for (const { isWritten, number } of this.emptied) {
+      if (!isWritten) continue;
+      void queues.remove(number);
+      void checkpoints.remove(number);
+    }
+    const key: PlaceKey = { queue: 0, place: 0 };
     for (const { stored, entry, bytes } of this.#added) {
       if (stored.isGone || this.#gone.has(entry)) continue;
       key.queue = stored.number;
@@ -150,14 +168,13 @@ export class Batch {
       if (stored.isGone) continue;
       void letters.put({ queue: stored.number, place: stored.letters.get(letter)! }, bytes);
     }
-    for (const removed of this.#removed) void entries.remove(removed);
-    for (const unmarked of this.#unmarked) void marks.remove(unmarked);
-    for (const removed of this.#removedLetters) void letters.remove(removed);
-    for (const [places, swept] of this.#swept) void places.remove(swept);
-    for (const { isWritten, number } of this.emptied) {
-      if (!isWritten) continue;
-      void queues.remove(number);
-      void checkpoints.remove(number);
+  }
+
+  /** Makes some of the removals. */
+  remove(databases: Databases, from: number, to: number): void {
+    for (let at = from; at < to; at++) {
+      const removal = this.#removed[at]!;
+      void databases[removal.kind].remove(removal);
     }
   }
 

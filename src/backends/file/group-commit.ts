@@ -13,8 +13,6 @@ export interface CommitPorts {
   hasMore(): boolean;
   /** Adds some of it. */
   fill(batch: Batch): void;
-  /** Whether it may be written now. If not, `start` is called again when it may. */
-  mayWrite(batch: Batch): boolean;
   /** Resolves when it is safe. */
   write(batch: Batch): Promise<void>;
   /** It is safe; its callbacks have not been called yet. */
@@ -34,6 +32,7 @@ export class GroupCommit {
   readonly #ports: CommitPorts;
   #lazyTimer: Timer | undefined;
   #soon: NodeJS.Immediate | undefined;
+  #isPaused = false;
   #hasEnded = false;
 
   constructor(ports: CommitPorts) {
@@ -62,10 +61,9 @@ export class GroupCommit {
   /** Writes what is gathered, unless something is being written. */
   start(): void {
     this.#stopWaiting();
-    if (this.inFlight || this.#hasEnded) return;
+    if (this.inFlight || this.#isPaused || this.#hasEnded) return;
     const batch = this.gathered;
     if (batch.isEmpty && !this.#ports.hasMore()) return;
-    if (!this.#ports.mayWrite(batch)) return;
     this.#ports.fill(batch);
     if (batch.isEmpty) return;
     this.inFlight = batch;
@@ -79,6 +77,21 @@ export class GroupCommit {
   /** Resolves when everything gathered so far is safe; never, if that fails. */
   flush(): Promise<void> {
     return new Promise((resolve) => this.afterFlush(resolve));
+  }
+
+  /** Does something between two batches. */
+  async pause(action: () => Promise<void>): Promise<void> {
+    this.#isPaused = true;
+    try {
+      await new Promise<void>((resolve) => {
+        if (this.inFlight) this.inFlight.callbacks.push(resolve);
+        else resolve();
+      });
+      if (!this.#hasEnded) await action();
+    } finally {
+      this.#isPaused = false;
+      if (!this.gathered.isEmpty || this.#ports.hasMore()) this.wake();
+    }
   }
 
   end(): void {

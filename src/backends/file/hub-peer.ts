@@ -135,9 +135,6 @@ export class HubPeer {
       this.#consumers.delete(readNumber(number));
       await (await consuming?.consumer)?.close();
     },
-    begin: ([consumer, delivery, attempt]) => {
-      void this.#find(consumer, delivery)?.begin(readNumber(attempt));
-    },
     reject: ([consumer, number, letter]) => this.#reject(readNumber(consumer), readNumber(number), letter),
     letterIds: ([queue]) => [...this.#session.letters(readText(queue)).keys()],
     letters: ([queue, ids]) => this.#letters(readText(queue), readTexts(ids)),

@@ -1,8 +1,8 @@
 import { rename, stat, unlink } from 'node:fs/promises';
 import { connect } from 'node:net';
-import type { Environment } from '../../model/clock.js';
-import { ConnectError, SessionLostError } from '../../model/errors.js';
-import { keepHubRecord, refuseForeignHub } from './hub-record.js';
+import type { Environment, Timer } from '../../model/clock.js';
+import { ConnectError, FolderError, SessionLostError } from '../../model/errors.js';
+import { keepHubRecord, livingHub, refuseForeignHub } from './hub-record.js';
 import { HubServer } from './hub-server.js';
 import { placesOf } from './runtime-folder.js';
 import { openStore } from './store.js';
@@ -21,13 +21,17 @@ export interface HubOptions {
 
 /**
  * Serves the masters of one folder until nobody needs it, it is told to end, or its store fails. Rejects with what kept
- * it from starting, or with why its store failed. What is confirmed is in the folder by then.
+ * it from starting, or with why its store failed. What is confirmed is in the folder by then, and unless it failed nothing
+ * of it is outside.
  */
 export async function runHub(folder: string, options: HubOptions): Promise<void> {
   const { environment } = options;
   const places = await placesOf(folder);
-  if (await answers(places.socket))
-    throw new ConnectError(`Another hub serves "${places.folder}" already. Masters use that one.`);
+  // One that was started with another temporary folder listens elsewhere.
+  const other = await livingHub(places.folder);
+  for (const socket of new Set([places.socket, ...(other ? [other.socket] : [])]))
+    if (await answers(socket))
+      throw new ConnectError(`Another hub serves "${places.folder}" already. Masters use that one.`);
   await refuseForeignHub(places.folder, environment);
   const store = await openStore(places.folder, { environment });
   try {
@@ -38,29 +42,45 @@ export async function runHub(folder: string, options: HubOptions): Promise<void>
     await server.listen(fresh);
     const { ino } = await stat(fresh);
     await rename(fresh, places.socket);
-    const forget = await keepHubRecord(places.folder, places.socket, environment);
+    const record = await keepHubRecord(places.folder, places.socket, environment);
     options.started(places.folder);
-    const failure = await Promise.race([store.failed, whenToLeave(server, options)]);
+    // Two may have started at once, or the socket of one was taken away: masters shall not part.
+    const superseded = record.superseded.then(
+      () => new FolderError(`Another hub has taken "${places.folder}": this one ends.`),
+    );
+    const leaving = whenToLeave(server, options);
+    const failure = await Promise.race([store.failed, superseded, leaving.resolved]);
+    leaving.forget();
     // Nobody shall find the socket any more, but another hub may have put its own there.
-    if ((await inodeOf(places.socket)) === ino) await unlink(places.socket).catch(() => {});
+    if ((await inodeOf(places.socket)) === ino) {
+      // Before the socket, since the next hub begins to write it when it finds none.
+      if (!failure) await unlink(places.log).catch(() => {});
+      await unlink(places.socket).catch(() => {});
+    }
     await server.close(new SessionLostError('The hub is ending.'));
-    await forget();
+    await record.forget();
     if (failure) throw failure;
   } finally {
     await store.close();
   }
 }
 
-function whenToLeave(server: HubServer, options: HubOptions): Promise<undefined> {
-  const { clock } = options.environment;
-  return new Promise((resolve) => {
+/** `forget` ends the wait: a timer would keep the process. */
+function whenToLeave(
+  server: HubServer,
+  { environment, leaveAfterMs, signal }: HubOptions,
+): { readonly resolved: Promise<undefined>; forget(): void } {
+  const { clock } = environment;
+  let timer: Timer | undefined;
+  const resolved = new Promise<undefined>((resolve) => {
     const look = (): void => {
       const idleMs = server.idleSince === undefined ? 0 : clock.now() - server.idleSince;
-      if (options.signal.aborted || idleMs > options.leaveAfterMs) resolve(undefined);
-      else clock.setTimeout(look, LOOK_MS);
+      if (signal.aborted || idleMs > leaveAfterMs) resolve(undefined);
+      else timer = clock.setTimeout(look, LOOK_MS);
     };
     look();
   });
+  return { resolved, forget: () => clock.clearTimeout(timer) };
 }
 
 async function inodeOf(path: string): Promise<number | undefined> {

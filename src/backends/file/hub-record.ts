@@ -57,26 +57,52 @@ export async function refuseForeignHub(folder: string, { clock }: Environment): 
   );
 }
 
-/** Says in the folder that this process is its hub, again and again. Resolves with a function that ends it. */
+/** A hub's word in its folder. */
+export interface KeptRecord {
+  /** Resolves when the folder names another hub that lives: masters go there from now on. */
+  readonly superseded: Promise<void>;
+  forget(): Promise<void>;
+}
+
+/** Says in the folder that this process is its hub, again and again. */
 export async function keepHubRecord(
   folder: string,
   socket: string,
   { clock }: Environment,
-): Promise<() => Promise<void>> {
+): Promise<KeptRecord> {
   const file = fileOf(folder);
   const record: HubRecord = { ...identityOf(process.pid), socket, pidNamespace: await pidNamespace() };
-  await writeFile(`${file}.new`, JSON.stringify(record));
-  await rename(`${file}.new`, file);
+  const write = async (): Promise<void> => {
+    await writeFile(`${file}.${process.pid}`, JSON.stringify(record));
+    await rename(`${file}.${process.pid}`, file);
+  };
+  await write();
   let timer: Timer | undefined;
-  const beat = (): void => {
+  let isKept = true;
+  let supersede!: () => void;
+  const superseded = new Promise<void>((resolve) => (supersede = resolve));
+  const look = async (): Promise<void> => {
+    const named = await livingHub(folder);
+    if (named && named.pid !== process.pid) return supersede();
     const now = clock.wall() / 1_000;
-    utimes(file, now, now).catch(() => {});
-    timer = clock.setTimeout(beat, BEAT_MS);
+    await (named ? utimes(file, now, now) : write());
+  };
+  const beat = (): void => {
+    timer = clock.setTimeout(() => {
+      // A folder that cannot be looked at for the moment says nothing.
+      void look()
+        .catch(() => {})
+        .then(() => isKept && beat());
+    }, BEAT_MS);
   };
   beat();
-  return async () => {
-    clock.clearTimeout(timer);
-    if ((await readHubRecord(folder))?.pid === process.pid) await unlink(file).catch(() => {});
+  return {
+    superseded,
+    forget: async () => {
+      isKept = false;
+      clock.clearTimeout(timer);
+      if ((await readHubRecord(folder))?.pid === process.pid) await unlink(file).catch(() => {});
+    },
   };
 }
 

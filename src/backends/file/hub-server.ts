@@ -13,11 +13,13 @@ import { FRAME_MAX_BYTES, HELLO_MAX_BYTES, MAGIC, PROTOCOL, Said, Told, type Hel
 
 /** How often the hub looks who is silent. */
 const LOOK_MS = 50;
-/** Who stood still for longer has not heard anybody: its own absence is nobody's silence. */
-const ABSENCE_MS = 1_000;
+/** Who stood still for longer has not heard anybody meanwhile: its own absence is nobody's silence. */
+const ABSENCE_MS = 200;
 const HELLO_WITHIN_MS = 10_000;
 /** For the last word to be read. */
 const FAREWELL_MS = 500;
+/** Whoever has left so much unread, more than deliveries alone can be, is heard again when it has read. */
+const UNREAD_MAX_BYTES = 33_554_432;
 
 /** A connected socket, and the session behind it once it has said who it is. */
 interface Connection {
@@ -92,6 +94,8 @@ export class HubServer {
     const connection: Connection = { socket, heardAt: clock.now(), silenceMaxMs: HELLO_WITHIN_MS, end };
     this.#connections.add(connection);
     socket.on('data', (chunk) => {
+      // What follows the end means nothing.
+      if (!this.#connections.has(connection)) return;
       connection.heardAt = clock.now();
       try {
         reader.read(chunk, (words) => {
@@ -106,11 +110,15 @@ export class HubServer {
           void session.closed.then((reason) => reason && end(reason));
           peer.hear(words.slice(1));
         });
+        if (writer.bytesWaiting > UNREAD_MAX_BYTES) socket.pause();
       } catch (thrown) {
         end(toError(thrown));
       }
     });
-    socket.on('drain', () => peer?.caughtUp());
+    socket.on('drain', () => {
+      socket.resume();
+      peer?.caughtUp();
+    });
     socket.on('error', () => {});
     socket.on('close', () => {
       this.#connections.delete(connection);
@@ -131,10 +139,10 @@ export class HubServer {
   readonly #lookAround = (): void => {
     const { clock } = this.#environment;
     const now = clock.now();
-    const wasAbsent = now - this.#lookedAt > ABSENCE_MS;
+    const absentMs = now - this.#lookedAt - LOOK_MS;
     this.#lookedAt = now;
     for (const connection of [...this.#connections]) {
-      if (wasAbsent) connection.heardAt = now;
+      if (absentMs > ABSENCE_MS) connection.heardAt += absentMs;
       const silentMs = now - connection.heardAt;
       if (silentMs > connection.silenceMaxMs)
         connection.end(new SessionLostError(`The master was silent for ${Math.round(silentMs)} ms.`));

@@ -4,7 +4,7 @@ import type { Backend, ConnectOptions, Session } from '../../backend.js';
 import { ConnectError, UnsupportedError, toError } from '../../model/errors.js';
 import { errorOf } from './error-words.js';
 import { FrameReader, FrameWriter, type Word } from './frames.js';
-import { livingHub } from './hub-record.js';
+import { livingHub, type HubRecord } from './hub-record.js';
 import { RemoteSession } from './remote-session.js';
 import { placesOf, type Places } from './runtime-folder.js';
 import { startHub } from './start-hub.js';
@@ -34,11 +34,12 @@ export function fileBackend(folder: string, options: FileBackendOptions = {}): B
       if (process.platform === 'win32')
         throw new UnsupportedError('file: needs Unix sockets and signals, which Windows does not have.');
       const places = await placesOf(folder);
+      const before = await livingHub(places.folder);
       const socket = await reach(places, hubProgram, wanted);
       try {
         return await greet(socket, wanted);
       } catch (error) {
-        if (error instanceof FrozenHub) throw await frozen(places, ifHubFrozen, error);
+        if (error instanceof FrozenHub) throw await frozen(places, before, ifHubFrozen, error);
         throw error;
       }
     },
@@ -139,10 +140,16 @@ function greet(socket: Socket, wanted: ConnectOptions): Promise<Session> {
   });
 }
 
-async function frozen(places: Places, ifHubFrozen: 'report' | 'restart', error: Error): Promise<Error> {
+/** `before` is the hub that was there before it was called: another master may have replaced it meanwhile. */
+async function frozen(
+  places: Places,
+  before: HubRecord | undefined,
+  ifHubFrozen: 'report' | 'restart',
+  error: Error,
+): Promise<Error> {
   const record = await livingHub(places.folder);
   const who = record ? `The hub, process ${record.pid},` : 'The hub';
-  if (ifHubFrozen === 'restart' && record) {
+  if (ifHubFrozen === 'restart' && record && record.pid === before?.pid) {
     process.kill(record.pid, 'SIGKILL');
     return new ConnectError(`${who} gave no answer and was killed; another is started.`, { cause: error });
   }

@@ -1,6 +1,7 @@
 import { pack, unpack } from 'msgpackr';
+import { committed } from '../../folder/commits.js';
+import { Damage } from '../../folder/folder-errors.js';
 import type { Databases } from './databases.js';
-import { Damage } from '../../folder/folder-checks.js';
 import { packQueue, unpackQueue } from './records.js';
 import { lastPlace } from './stored-queue.js';
 
@@ -41,13 +42,30 @@ export function takeFolder(databases: Databases, name: string): Instance {
 }
 
 /** Writes in one transaction, unless another hub has taken the folder. Says whether it did. Resolves when it is safe. */
-export function writeAs({ version }: Instance, { meta }: Databases, write: () => void): Promise<boolean> {
-  return meta.ifVersion(HUB, version, write);
+export async function writeAs(
+  { version }: Instance,
+  { meta }: Databases,
+  write: () => void,
+): Promise<boolean> {
+  return committed(meta.ifVersion(HUB, version, write));
 }
 
 /** Writes down that everything that was handed over is settled. */
 export function leaveFolder(instance: Instance, databases: Databases, name: string): Promise<boolean> {
   return writeAs(instance, databases, () => {
     void databases.meta.put(HUB, pack([name, true]), instance.version + 1);
+  });
+}
+
+/**
+ * Lets the folder go on in another data file: within the call nobody can write, and afterwards nobody in this one. Says
+ * whether this hub still had the folder.
+ */
+export function handOver({ version }: Instance, { root, meta }: Databases, exchange: () => void): boolean {
+  return root.transactionSync(() => {
+    if (meta.getEntry(HUB)?.version !== version) return false;
+    exchange();
+    void meta.put(HUB, pack(['compacted', false]), version + 1);
+    return true;
   });
 }

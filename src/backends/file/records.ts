@@ -1,7 +1,7 @@
 import { Packr, Unpackr } from 'msgpackr';
 import type { QueueSpec } from '../../backend.js';
 import type { Entry, Letter } from '../hub/durable-queue.js';
-import { Damage } from '../../folder/folder-checks.js';
+import { Damage } from '../../folder/folder-errors.js';
 import { seal, unseal } from '../../folder/seal.js';
 import { packEnvelope } from './packed-envelope.js';
 

@@ -121,7 +121,8 @@ export class RemoteSession implements Session, Wire {
     if (this.#end) return Promise.reject(this.#lost());
     let claim: number | undefined;
     if (fence) {
-      if (!(fence instanceof RemoteOwnership) || !fence.valid())
+      // One that has only lapsed may still be the owner's: the hub knows, and refuses a former one.
+      if (!(fence instanceof RemoteOwnership) || !fence.isHeld)
         return Promise.reject(new FencedError(`Queue "${fence.queue}" has another owner now.`));
       claim = fence.claim.number;
     }

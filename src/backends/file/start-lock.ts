@@ -1,4 +1,4 @@
-import { open, readFile, rename, stat, unlink } from 'node:fs/promises';
+import { link, open, readFile, rename, stat, unlink } from 'node:fs/promises';
 import type { Environment } from '../../model/clock.js';
 import { identityOf, isAlive, parseIdentity } from '../../folder/process-identity.js';
 
@@ -15,43 +15,73 @@ export async function takeStartLock(
   path: string,
   environment: Environment,
 ): Promise<(() => Promise<void>) | undefined> {
-  if (await create(path)) return () => unlink(path).catch(() => {});
-  if (!(await isStale(path, environment))) return undefined;
-  // Only one of those who see it stale can move it away.
-  const aside = `${path}.${environment.randomId()}`;
-  try {
-    await rename(path, aside);
-    await unlink(aside);
-  } catch {
-    return undefined;
-  }
-  return (await create(path)) ? () => unlink(path).catch(() => {}) : undefined;
+  const lock =
+    (await create(path)) ?? ((await clearStale(path, environment)) ? await create(path) : undefined);
+  return (
+    lock &&
+    (async () => {
+      // Whoever held it for too long, being frozen, finds another's in its place.
+      if ((await lockAt(path))?.text === lock.text) await unlink(path).catch(() => {});
+    })
+  );
 }
 
-async function create(path: string): Promise<boolean> {
+interface Lock {
+  readonly text: string;
+  readonly touchedAt: number;
+}
+
+/** Undefined if there is one already. */
+async function create(path: string): Promise<Lock | undefined> {
+  const text = JSON.stringify({ ...identityOf(process.pid), number: ++taken });
   try {
     const file = await open(path, 'wx', 0o600);
     try {
-      await file.writeFile(JSON.stringify(identityOf(process.pid)));
+      await file.writeFile(text);
     } finally {
       await file.close();
     }
-    return true;
+    return { text, touchedAt: 0 };
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return undefined;
     throw error;
   }
 }
 
-async function isStale(path: string, { clock }: Environment): Promise<boolean> {
+/** Tells apart what one process has taken one after the other. */
+let taken = 0;
+
+async function lockAt(path: string): Promise<Lock | undefined> {
   try {
     const [text, { mtimeMs }] = await Promise.all([readFile(path, 'utf8'), stat(path)]);
-    const ageMs = clock.wall() - mtimeMs;
-    const holder = parseIdentity(text);
-    // It is created first and written then.
-    if (!holder) return ageMs > 1_000;
-    return ageMs > START_MAX_MS || !isAlive(holder);
+    return { text, touchedAt: mtimeMs };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether the way is free now. */
+async function clearStale(path: string, { clock, randomId }: Environment): Promise<boolean> {
+  const found = await lockAt(path);
+  if (!found || !isStale(found, clock.wall())) return false;
+  // Only one of those who see it stale can move it away...
+  const aside = `${path}.${randomId()}`;
+  try {
+    await rename(path, aside);
   } catch {
     return false;
   }
+  // ...but it may be another's fresh one that stands there by now: that goes back, unless a third has come meanwhile.
+  const isIt = (await lockAt(aside))?.text === found.text;
+  if (!isIt) await link(aside, path).catch(() => {});
+  await unlink(aside).catch(() => {});
+  return isIt;
+}
+
+function isStale({ text, touchedAt }: Lock, now: number): boolean {
+  const ageMs = now - touchedAt;
+  const holder = parseIdentity(text);
+  // It is created first and written then.
+  if (!holder) return ageMs > 1_000;
+  return ageMs > START_MAX_MS || !isAlive(holder);
 }

@@ -1,19 +1,26 @@
-import { resolve } from 'node:path';
-import type { Environment } from '../../model/clock.js';
-import { finishFolder, prepareFolder, toFolderError, type FolderKind } from '../../folder/folder-checks.js';
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { checkDataFile } from '../../folder/data-file-check.js';
+import { finishFolder, prepareFolder } from '../../folder/folder-checks.js';
+import { toFolderError } from '../../folder/folder-errors.js';
+import { readNote } from '../../folder/folder-note.js';
 import { volumeOf, type Volume } from '../../folder/volume.js';
-import { FolderError } from '../../model/errors.js';
+import type { Environment } from '../../model/clock.js';
+import { FolderError, toError } from '../../model/errors.js';
 import type { Hub } from '../hub/hub.js';
 import type { Journal } from '../hub/journal.js';
-import { Ballast } from './ballast.js';
+import { Ballast, makeRoom } from './ballast.js';
 import type { Batch } from './batch.js';
-import { DATA_FILE, openDatabases, reusableBytes, type Databases, type PlaceKey } from './databases.js';
+import { compact } from './compaction.js';
+import { dataFileUsage, openDatabases, type Databases } from './databases.js';
 import { GroupCommit } from './group-commit.js';
 import { leaveFolder, takeFolder, writeAs, type Instance } from './instance.js';
+import { Leftovers } from './leftovers.js';
 import { unpackNumber, unpackQueue, type QueueRecord } from './records.js';
 import { Space } from './space.js';
+import { STORE_FOLDER } from './store-folder.js';
 import { StoreJournal } from './store-journal.js';
-import { keysFrom, StoredQueue, type MessageMemory } from './stored-queue.js';
+import { StoredQueue, type MessageMemory } from './stored-queue.js';
 
 export interface StoreOptions {
   readonly environment: Environment;
@@ -29,7 +36,7 @@ export interface StoreOptions {
 
 /** What keeps the hubs of a folder. */
 export interface Store {
-  /** The namespaces that have queues. */
+  /** Those that had queues when the folder was opened. */
   readonly namespaces: readonly string[];
   /** Settles when the store can go on no longer: nothing more becomes safe, and the process must end. */
   readonly failed: Promise<Error>;
@@ -45,25 +52,33 @@ export interface Store {
   close(): Promise<void>;
 }
 
-const STATE: FolderKind = { name: 'file', dataFile: DATA_FILE };
 const MEGABYTE = 2 ** 20;
-/** So many leftovers of deleted queues are removed with one batch. */
-const SWEPT_AT_ONCE = 2_000;
+/** Less is not worth a compaction. */
+const COMPACTED_BYTES = 16 * MEGABYTE;
 
 /** Opens the folder for one hub process; creates it if it is missing. Rejects with a FolderError. */
 export async function openStore(folder: string, options: StoreOptions): Promise<Store> {
   const path = resolve(folder);
-  let databases: Databases | undefined;
-  try {
-    await prepareFolder(path, STATE, options.volumeOf ?? volumeOf);
-    databases = openDatabases(path);
-    const name = options.environment.randomId();
-    const store = new LmdbStore(path, options, databases, takeFolder(databases, name), name);
-    await finishFolder(path, STATE);
-    return store;
-  } catch (error) {
-    await databases?.root.close();
-    throw toFolderError(path, error);
+  const name = options.environment.randomId();
+  for (;;) {
+    let databases: Databases | undefined;
+    try {
+      const note = await prepareFolder(path, STORE_FOLDER, options.volumeOf ?? volumeOf);
+      makeRoom(path, options.volumeOf ?? volumeOf);
+      if (existsSync(join(path, note.data))) checkDataFile(join(path, note.data));
+      databases = openDatabases(path, note.data);
+      const instance = takeFolder(databases, name);
+      // Another hub may have compacted the folder since the note was read.
+      if (readNote(path, STORE_FOLDER).data === note.data) {
+        const store = new LmdbStore(path, options, databases, instance, name);
+        await finishFolder(path, STORE_FOLDER, note);
+        return store;
+      }
+    } catch (error) {
+      await databases?.root.close();
+      throw toFolderError(path, error);
+    }
+    await databases.root.close();
   }
 }
 
@@ -72,12 +87,14 @@ class LmdbStore implements Store {
   #fail!: (error: Error) => void;
   readonly #journals = new Map<string, StoreJournal>();
   readonly #commit: GroupCommit;
+  readonly #ballast: Ballast;
   readonly #space: Space;
-  readonly #kept: { number: number; record: QueueRecord }[];
-  /** The numbers of queues that are gone, and whose messages are not. */
-  readonly #leftovers: number[];
+  readonly namespaces: readonly string[];
+  #kept: { number: number; record: QueueRecord }[];
+  readonly #leftovers: Leftovers;
   readonly #memory: MessageMemory = { bytes: 0 };
   #newestQueue: number;
+  #compacting: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
   #hasFailed = false;
 
@@ -93,37 +110,31 @@ class LmdbStore implements Store {
       number: key,
       record: unpackQueue(value),
     }));
-    this.#leftovers = this.#findLeftovers();
+    this.namespaces = [...new Set(this.#kept.map(({ record }) => record.namespace))];
+    this.#leftovers = new Leftovers(databases, new Set(this.#kept.map(({ number }) => number)));
     this.#newestQueue = unpackNumber(databases.meta.getBinary('queues'));
     this.#commit = new GroupCommit({
       clock: options.environment.clock,
-      hasMore: () => this.#leftovers.length > 0,
-      fill: (batch) => this.#sweep(batch),
-      mayWrite: (batch) => this.#space.mayWrite(batch),
+      hasMore: () => !this.#leftovers.isEmpty,
+      fill: (batch) => this.#leftovers.fill(batch),
       write: (batch) => this.#write(batch),
       written: (batch) => this.#written(batch),
-      failed: (error) => {
-        this.#hasFailed = true;
-        this.#fail(error);
-      },
+      failed: (error) => this.#end(error),
     });
+    this.#ballast = new Ballast(folder, options.ballastBytes ?? 16 * MEGABYTE);
     this.#space = new Space(folder, options.reserveBytes ?? 64 * MEGABYTE, {
       clock: options.environment.clock,
       freeBytes: () => (options.volumeOf ?? volumeOf)(folder).freeBytes,
-      reusableBytes: () => reusableBytes(databases),
+      dataFile: () => dataFileUsage(databases),
       pendingBytes: () => this.#commit.gathered.bytes + (this.#commit.inFlight?.bytes ?? 0),
-      ballast: new Ballast(folder, options.ballastBytes ?? 16 * MEGABYTE),
-      roomier: () => this.#commit.start(),
+      ballast: this.#ballast,
+      tight: () => void this.compact(),
     });
-    if (this.#leftovers.length > 0) this.#commit.wake();
-  }
-
-  get namespaces(): readonly string[] {
-    return [...new Set(this.#kept.map(({ record }) => record.namespace))];
+    if (!this.#leftovers.isEmpty) this.#commit.wake();
   }
 
   get isIdle(): boolean {
-    return this.#commit.isIdle && this.#leftovers.length === 0;
+    return this.#commit.isIdle && this.#leftovers.isEmpty;
   }
 
   journal(namespace: string): Journal {
@@ -145,8 +156,9 @@ class LmdbStore implements Store {
 
   restore(namespace: string, hub: Hub): void {
     const journal = this.#journal(namespace);
-    for (const { number, record } of this.#kept) {
-      if (record.namespace !== namespace) continue;
+    const kept = this.#kept.filter(({ record }) => record.namespace === namespace);
+    this.#kept = this.#kept.filter(({ record }) => record.namespace !== namespace);
+    for (const { number, record } of kept) {
       const stored = new StoredQueue(this.databases, namespace, number, record.flaggedBefore, this.#memory);
       try {
         hub.restore(stored.restore(record));
@@ -157,8 +169,28 @@ class LmdbStore implements Store {
     }
   }
 
-  async compact(): Promise<void> {
-    // Nothing yet.
+  compact(): Promise<void> {
+    return (this.#compacting ??= this.#compact()
+      .catch((error: unknown) => this.#end(toError(error)))
+      .finally(() => (this.#compacting = undefined)));
+  }
+
+  async #compact(): Promise<void> {
+    if (!this.#isWorthCompacting) return;
+    const done = this.#commit.pause(async () => {
+      if (this.#isWorthCompacting) await compact(this.folder, this.databases, this.instance);
+    });
+    await Promise.race([done, this.failed]);
+  }
+
+  /** Half of the file is free, it is more than a little, and there is room for the copy. */
+  get #isWorthCompacting(): boolean {
+    if (this.#hasFailed || this.#closing) return false;
+    const { usedBytes, reusableBytes } = dataFileUsage(this.databases);
+    const copiedBytes = usedBytes - reusableBytes;
+    return (
+      reusableBytes >= Math.max(copiedBytes, COMPACTED_BYTES) && this.#space.hasRoomFor(1.25 * copiedBytes)
+    );
   }
 
   close(): Promise<void> {
@@ -166,11 +198,27 @@ class LmdbStore implements Store {
   }
 
   async #close(): Promise<void> {
-    if (!this.#hasFailed) await Promise.race([this.#commit.flush(), this.failed]);
+    await this.#compacting;
+    this.#space.end();
+    await Promise.race([this.#commit.flush(), this.failed]);
     this.#commit.end();
-    if (!this.#hasFailed) await leaveFolder(this.instance, this.databases, this.name);
-    await this.#space.close();
-    await this.databases.root.close();
+    try {
+      if (!this.#hasFailed) {
+        await this.#space.admit(0, 0);
+        await leaveFolder(this.instance, this.databases, this.name);
+      }
+    } catch (error) {
+      this.#end(toError(error));
+    } finally {
+      await this.#ballast.close();
+      await this.databases.root.close();
+    }
+  }
+
+  #end(error: Error): void {
+    this.#hasFailed = true;
+    this.#commit.end();
+    this.#fail(error);
   }
 
   #create(namespace: string): StoredQueue {
@@ -179,44 +227,27 @@ class LmdbStore implements Store {
     return new StoredQueue(this.databases, namespace, this.#newestQueue, 0, this.#memory);
   }
 
+  /** As one transaction where the disk allows it; else the removals follow bit by bit. */
   async #write(batch: Batch): Promise<void> {
-    const isOurs = await writeAs(this.instance, this.databases, () => batch.write(this.databases));
-    if (!isOurs)
-      throw new FolderError(`Another hub has taken the folder "${this.folder}": this one can write no more.`);
+    let removed = await this.#space.admit(batch.bytes, batch.removals);
+    await this.#commitOurs(() => {
+      batch.write(this.databases);
+      batch.remove(this.databases, 0, removed);
+    });
+    while (removed < batch.removals) {
+      const from = removed;
+      removed += await this.#space.admit(0, batch.removals - from);
+      await this.#commitOurs(() => batch.remove(this.databases, from, removed));
+    }
+  }
+
+  async #commitOurs(write: () => void): Promise<void> {
+    if (await writeAs(this.instance, this.databases, write)) return;
+    throw new FolderError(`Another hub has taken the folder "${this.folder}": this one can write no more.`);
   }
 
   #written(batch: Batch): void {
     batch.leaveMemory(this.#memory.bytes - (this.options.residentBytesMax ?? 64 * MEGABYTE));
-    for (const { isWritten, number } of batch.emptied) if (isWritten) this.#leftovers.push(number);
-  }
-
-  #sweep(batch: Batch): void {
-    const queue = this.#leftovers[0];
-    if (queue === undefined) return;
-    let left = SWEPT_AT_ONCE;
-    const { entries, marks, letters } = this.databases;
-    for (const places of [entries, marks, letters])
-      for (const key of keysFrom(places, { queue, place: 0 }, left)) {
-        batch.sweep(places, key);
-        left--;
-      }
-    if (left === SWEPT_AT_ONCE) this.#leftovers.shift();
-  }
-
-  #findLeftovers(): number[] {
-    const known = new Set(this.#kept.map(({ number }) => number));
-    const found = new Set<number>();
-    const { entries, marks, letters } = this.databases;
-    for (const places of [entries, marks, letters])
-      for (let queue: number | undefined = 0; queue !== undefined;) {
-        const next: PlaceKey | undefined = [
-          ...places.getKeys({ start: { queue, place: 0 }, end: END, limit: 1 }),
-        ][0];
-        if (next && !known.has(next.queue)) found.add(next.queue);
-        queue = next && next.queue + 1;
-      }
-    return [...found];
+    for (const { isWritten, number } of batch.emptied) if (isWritten) this.#leftovers.add(number);
   }
 }
-
-const END = { queue: 2 ** 32 - 1, place: Number.MAX_SAFE_INTEGER };

@@ -1,6 +1,6 @@
 import { DecodeError } from '../../model/errors.js';
 import type { DurableQueue, Entry, KeptQueue, Letter } from '../hub/durable-queue.js';
-import type { Databases, PlaceKey, Places } from './databases.js';
+import type { Databases, Kind, PlaceKey, Places } from './databases.js';
 import { PackedEnvelope, type Shelf } from './packed-envelope.js';
 import {
   packQueue,
@@ -28,6 +28,8 @@ export class StoredQueue {
   readonly entryShelf: Shelf;
   readonly letterShelf: Shelf;
   nextLetter = 1;
+  /** The last batch that has added messages. */
+  grownBy = 0;
   isWritten = false;
   isGone = false;
   #bytes = 0;
@@ -39,13 +41,12 @@ export class StoredQueue {
     readonly flaggedBefore: number,
     readonly memory: MessageMemory,
   ) {
-    const { entries, letters } = databases;
-    this.entryShelf = { read: (place) => this.#read(entries, place) };
-    this.letterShelf = { read: (place) => unpackLetter(this.#read(letters, place)).bytes };
+    this.entryShelf = { read: (place) => this.#read('entries', place) };
+    this.letterShelf = { read: (place) => unpackLetter(this.#read('letters', place)).bytes };
   }
 
-  #read(places: Places, place: number): Uint8Array {
-    const bytes = places.getBinary({ queue: this.number, place });
+  #read(kind: Kind, place: number): Uint8Array {
+    const bytes = this.databases[kind].getBinary({ queue: this.number, place });
     if (bytes) return bytes;
     throw new DecodeError('The message was removed from its queue before it was read.');
   }
@@ -87,13 +88,15 @@ export class StoredQueue {
   *#entries(): KeptQueue['entries'] {
     const marks = this.#marks();
     for (const { place: position } of this.#keys(this.databases.entries)) {
-      const fresh = { attempts: 0, redelivered: position < this.flaggedBefore, redrives: 0 };
       const mark = marks.get(position);
       if (mark) this.marked.add(position);
-      const envelope = new PackedEnvelope(undefined, undefined, this.entryShelf, position);
+      // Written out: there may be millions, and a spread costs microseconds.
       yield {
-        ...(mark ? { ...mark, redelivered: mark.redelivered || fresh.redelivered } : fresh),
-        ...{ position, envelope },
+        position,
+        envelope: new PackedEnvelope(undefined, undefined, this.entryShelf, position),
+        redrives: mark?.redrives ?? 0,
+        attempts: mark?.attempts ?? 0,
+        redelivered: position < this.flaggedBefore || (mark?.redelivered ?? false),
       };
     }
   }

@@ -67,8 +67,6 @@ export interface Calls {
   save(claim: number, checkpoint: Uint8Array, settled: readonly DeliveryName[]): void;
   consume(consumer: number, queue: string, prefetch: number, claim: number | null): void;
   endConsumer(consumer: number): void;
-  /** As `Said.begin`, with an answer: it survives the death of the master. */
-  begin(consumer: number, delivery: number, attempt: number): void;
   reject(consumer: number, delivery: number, letter: LetterDetails): void;
   letterIds(queue: string): string[];
   /** Those of them that are still there. */

@@ -121,16 +121,17 @@ export class Hub {
   /** Makes the queue's bindings these: a message that matches old and new ones is never missed. */
   reconcile(queue: DurableQueue, patterns: readonly string[]): void {
     const wanted = new Set(patterns.map((pattern) => parsePattern(pattern).pattern));
-    for (const pattern of wanted) {
+    const added = [...wanted].filter((pattern) => !queue.bindings.has(pattern));
+    const removed = [...queue.bindings].filter((pattern) => !wanted.has(pattern));
+    for (const pattern of added) {
       queue.bindings.add(pattern);
       this.bind(pattern, queue);
     }
-    for (const pattern of queue.bindings) {
-      if (wanted.has(pattern)) continue;
+    for (const pattern of removed) {
       queue.bindings.delete(pattern);
       this.unbind(pattern, queue);
     }
-    this.operations.run(() => queue.bound());
+    this.operations.run(() => queue.bound({ isChanged: added.length + removed.length > 0 }));
   }
 
   readonly #route = (envelope: Envelope): string[] | undefined => {

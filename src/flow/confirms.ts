@@ -1,8 +1,9 @@
-import type { Session } from '../backend.js';
+import type { Ownership, Session } from '../backend.js';
+import type { Envelope } from '../model/message.js';
 import type { Outgoing } from './outgoing.js';
 
 /** Who is told what a session says of messages that it was given. */
-export interface AnswerPorts {
+export interface ConfirmPorts {
   confirmed(messages: readonly Outgoing[], over: Session): void;
   refused(messages: readonly Outgoing[], over: Session, error: unknown): void;
 }
@@ -15,19 +16,21 @@ interface Batch {
 }
 
 /**
- * The answers that are awaited. A broker that confirms many messages with one word gives the same promise for all of them:
+ * The confirms that are awaited. A broker that confirms many messages with one word gives the same promise for all of them:
  * then they are told of together, in the order in which they were sent, and cost one reaction.
  */
-export class Answers {
-  readonly #ports: AnswerPorts;
+export class Confirms {
+  readonly #ports: ConfirmPorts;
   /** The last one, as long as its answer has not been heard. */
   #open: Batch | undefined;
 
-  constructor(ports: AnswerPorts) {
+  constructor(ports: ConfirmPorts) {
     this.#ports = ports;
   }
 
-  await(answer: Promise<void>, message: Outgoing, over: Session): void {
+  /** Hands a message over. */
+  send(message: Outgoing, envelope: Envelope, over: Session): void {
+    const answer = publish(over, envelope, message.terms.fence);
     const open = this.#open;
     // Two sessions may give the same promise: one that is settled already.
     if (open && open.answer === answer && open.over === over) open.messages.push(message);
@@ -51,5 +54,14 @@ export class Answers {
   /** Nobody who is sent from now on may join those who have their answer. */
   #close(batch: Batch): void {
     if (this.#open === batch) this.#open = undefined;
+  }
+}
+
+/** A backend that throws where it should reject has refused as well. */
+function publish(session: Session, envelope: Envelope, fence: Ownership | undefined): Promise<void> {
+  try {
+    return session.publish(envelope, fence);
+  } catch (error) {
+    return Promise.reject(error);
   }
 }

@@ -1,0 +1,54 @@
+import { createMaster, StoppedError } from 'signalbox';
+import { EvidenceWriter } from './evidence.js';
+import type { Answer, Orders, Word } from './master-process.js';
+import { Processes } from './processes.js';
+import { work, type FarmRecord } from './roles.js';
+
+/** The program of a build master in a process of its own: whoever starts it says what to do, and when to stop. */
+
+function tell(answer: Answer): void {
+  // Whoever has died meanwhile is noticed by the end of the channel.
+  if (process.connected) process.send!(answer, undefined, undefined, () => {});
+}
+
+function run({ name, broker, namespace, evidence, ...orders }: Orders): void {
+  const file = new EvidenceWriter(evidence);
+  const report = (record: FarmRecord): void => {
+    file.write(record);
+    tell('wrote');
+  };
+  const processes = new Processes('together');
+  const creating = createMaster({ name, broker, namespace });
+  let hasStopped = false;
+
+  async function begin(): Promise<void> {
+    await work(await creating, { ...orders, processes, report });
+    tell('works');
+  }
+
+  async function stop(): Promise<void> {
+    const stopped = (await creating).stop();
+    report({ type: 'leaves', master: name });
+    await stopped;
+    processes.close();
+    hasStopped = true;
+    if (process.connected) process.disconnect();
+  }
+
+  process.on('message', (word: Word) => {
+    if (word === 'stop') void stop();
+    else processes.close();
+  });
+  // Whoever started it has died: nobody will tell it to stop, nor end what its builds have left in this process's group.
+  process.on('disconnect', () => {
+    if (hasStopped) return;
+    processes.close();
+    void stop().finally(() => process.kill(0, 'SIGKILL'));
+  });
+  begin().catch((error: unknown) => {
+    // It was told to stop before it had begun.
+    if (!(error instanceof StoppedError)) throw error;
+  });
+}
+
+process.once('message', run);

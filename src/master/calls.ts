@@ -1,0 +1,120 @@
+import type { Events } from '../flow/events.js';
+import { isHandler, type Handler, type Publish } from '../flow/handler.js';
+import { MessageStream } from '../flow/message-stream.js';
+import type { Catalogue } from '../model/catalogue.js';
+import { OptionError } from '../model/errors.js';
+import type { Message } from '../model/message.js';
+import { parsePattern, type TopicInput } from '../model/topic.js';
+import type { PatternInput } from '../model/typed-message.js';
+import type { ConsumerHandle } from './consumer.js';
+import type { Consumers } from './consumers.js';
+import type { MasterEvents } from './events.js';
+import {
+  checkConsumeOptions,
+  checkKeys,
+  checkMailbox,
+  type ConsumeOptions,
+  type Limits,
+  type SubscribeOptions,
+} from './options.js';
+import type { SubscriptionHandle } from './subscriber.js';
+import type { Subscribers } from './subscribers.js';
+import { waitForMessage, type WaitForOptions } from './wait-for.js';
+
+export interface CallPorts {
+  readonly limits: Limits;
+  readonly events: Events<MasterEvents>;
+  readonly subscribers: Subscribers;
+  readonly consumers: Consumers;
+  readonly publisher: (catalogue: Catalogue | undefined) => Publish;
+  /** Throws a StoppedError if the master stops or has stopped. */
+  readonly checkRunning: () => void;
+}
+
+/** The calls of a master that speak of messages: with its catalogue, or without one. */
+export class Calls {
+  readonly publish: Publish;
+  readonly #ports: CallPorts;
+  readonly #catalogue: Catalogue | undefined;
+
+  constructor(ports: CallPorts, catalogue: Catalogue | undefined) {
+    this.#ports = ports;
+    this.#catalogue = catalogue;
+    this.publish = ports.publisher(catalogue);
+  }
+
+  async subscribe(
+    pattern: PatternInput,
+    options: SubscribeOptions | Handler,
+    handler: Handler = options as Handler,
+  ): Promise<SubscriptionHandle> {
+    checkHandler(handler);
+    this.#ports.checkRunning();
+    const given = handler === options ? {} : (options as SubscribeOptions);
+    checkKeys('subscribe', given, ['mailbox', 'signal']);
+    const { mailbox, signal } = given;
+    signal?.throwIfAborted();
+    const patterns = this.#checkPatterns(pattern);
+    const plan = { patterns, mailbox: checkMailbox(mailbox), signal, catalogue: this.#catalogue };
+    return this.#ports.subscribers.start(plan, handler);
+  }
+
+  async consume(queue: string, options: ConsumeOptions, handler: Handler): Promise<ConsumerHandle> {
+    checkHandler(handler);
+    this.#ports.checkRunning();
+    const plan = checkConsumeOptions(queue, options, this.#ports.limits);
+    if (this.#catalogue) for (const binding of plan.bindings) this.#catalogue.checkPattern(binding);
+    return this.#ports.consumers.start(plan, handler, this.#catalogue);
+  }
+
+  waitFor(pattern: PatternInput, options: WaitForOptions = {}): Promise<unknown> {
+    return waitForMessage(
+      this.#ports.limits.environment.clock,
+      (handler) => this.subscribe(pattern, handler),
+      options,
+    );
+  }
+
+  async messages(
+    pattern: PatternInput,
+    options: SubscribeOptions = {},
+  ): Promise<AsyncIterableIterator<Message>> {
+    const { signal, mailbox } = options;
+    const bounds = checkMailbox(mailbox);
+    const stream = new MessageStream(bounds, (missed) =>
+      this.#ports.events.emit('gap', { subscription, reason: 'mailbox', missed }),
+    );
+    const subscription = await this.subscribe(pattern, options, stream.handler);
+    void subscription.ended.then(() => {
+      if (signal?.aborted) stream.fail(signal.reason);
+      else if (subscription.error) stream.fail(subscription.error);
+      else stream.end();
+    });
+    return stream.from(subscription);
+  }
+
+  #checkPatterns(input: PatternInput): readonly string[] {
+    const inputs: readonly TopicInput[] =
+      typeof input === 'object' && input !== null && 'patterns' in input ? input.patterns : [input];
+    if (!Array.isArray(inputs) || inputs.length === 0)
+      throw new OptionError('patterns must be a list of at least one.');
+    const patterns = [...new Set(inputs.map((one: TopicInput) => parsePattern(one).pattern))];
+    if (this.#catalogue) for (const pattern of patterns) this.#catalogue.checkPattern(pattern);
+    return patterns;
+  }
+}
+
+function checkHandler(handler: unknown): void {
+  if (!isHandler(handler)) throw new OptionError('The handler must be a function or an actor with send().');
+}
+
+/** The same master with other calls: everything else is its own. */
+export function withCalls<M extends object>(master: M, calls: Calls): M {
+  return new Proxy(master, {
+    get: (target, name) => {
+      const owner: object = name in calls && name !== 'constructor' ? calls : target;
+      const value: unknown = Reflect.get(owner, name, owner);
+      return typeof value === 'function' && name !== 'constructor' ? (value.bind(owner) as unknown) : value;
+    },
+  });
+}
