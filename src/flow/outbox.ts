@@ -1,10 +1,11 @@
 import type { Session } from '../backend.js';
 import type { Clock } from '../model/clock.js';
 import { OutboxFullError, RetryExpiredError, StoppedError, TimeoutError } from '../model/errors.js';
+import type { Receipt } from '../model/receipt.js';
 import { Backlog, type BacklogOptions } from './backlog.js';
 import { Channel } from './channel.js';
 import { Deadlines } from './deadlines.js';
-import { Outgoing, type OwnEnvelope, type Receipt, type Terms } from './outgoing.js';
+import { Outgoing, type OwnEnvelope, type Terms } from './outgoing.js';
 import { Overflow } from './overflow.js';
 import { Producer, type Draft } from './producer.js';
 

@@ -1,14 +1,8 @@
 import type { Ownership, Session } from '../backend.js';
 import type { Envelope, Origin } from '../model/message.js';
+import type { Receipt } from '../model/receipt.js';
 import type { Dated } from './deadlines.js';
 import type { SpoolPlace } from './spool.js';
-
-/** What a publish resolves with. */
-export interface Receipt {
-  readonly id: string;
-  /** `confirmed`: every durable queue that matches has it. `spooled`: it is on this machine's disk, and will be sent. */
-  readonly outcome: 'confirmed' | 'spooled';
-}
 
 /** How long a publisher waits, and under which ownership it publishes. */
 export interface Terms {

@@ -1,3 +1,5 @@
+import type { Receipt } from './receipt.js';
+
 /** How far the damage of an error reaches. */
 export type ErrorScope = 'message' | 'queue' | 'session' | 'master';
 
@@ -208,14 +210,14 @@ export class TimeoutError extends SignalboxError {
   override readonly retryable = true;
   readonly id: string;
   readonly outcome: PublishOutcome;
-  readonly #retry: () => Promise<unknown>;
+  readonly #retry: () => Promise<Receipt>;
 
   constructor(details: {
     id: string;
     topic: string;
     timeoutMs: number;
     outcome: PublishOutcome;
-    retry: () => Promise<unknown>;
+    retry: () => Promise<Receipt>;
   }) {
     const what = details.outcome === 'unknown' ? 'it may have been taken' : 'it was never sent';
     super(
@@ -228,7 +230,7 @@ export class TimeoutError extends SignalboxError {
   }
 
   /** Sends the message again under the same id, flagged as a re-sent copy. Resolves as `publish` does. */
-  retry(): Promise<unknown> {
+  retry(): Promise<Receipt> {
     return this.#retry();
   }
 }

@@ -250,8 +250,7 @@ describe('a retry', () => {
   const timedOut = async (count: number, limits?: { waitingMax: number }) => {
     const { lab, session } = flowing(count, limits);
     await lab.clock.advance(1_005);
-    const retry = (sequence: number) =>
-      lab.note(sequence, (lab.errorOf(sequence) as TimeoutError).retry() as never);
+    const retry = (sequence: number) => lab.note(sequence, (lab.errorOf(sequence) as TimeoutError).retry());
     return { lab, session, retry };
   };
 

@@ -1,10 +1,11 @@
 import type { Ownership, Session } from '../../src/backend.js';
 import { Outbox, type OutboxOptions } from '../../src/flow/outbox.js';
-import type { OwnEnvelope, Receipt } from '../../src/flow/outgoing.js';
+import type { OwnEnvelope } from '../../src/flow/outgoing.js';
 import { isBefore, type Spool, type SpoolPlace, type SpooledMessage } from '../../src/flow/spool.js';
 import { SessionLostError, SpoolFullError } from '../../src/model/errors.js';
 import type { Envelope } from '../../src/model/message.js';
 import { Payload } from '../../src/model/payload.js';
+import type { Receipt } from '../../src/model/receipt.js';
 import { virtualEnvironment, type VirtualClock } from '../../src/testing/virtual-clock.js';
 
 interface Kept {
