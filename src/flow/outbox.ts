@@ -5,6 +5,7 @@ import type { Receipt } from '../model/receipt.js';
 import { Backlog, type BacklogOptions } from './backlog.js';
 import { Channel } from './channel.js';
 import { Deadlines } from './deadlines.js';
+import { Lapsed } from './lapsed.js';
 import { Outgoing, type OwnEnvelope, type Terms } from './outgoing.js';
 import { Overflow } from './overflow.js';
 import { Producer, type Draft } from './producer.js';
@@ -31,10 +32,11 @@ export class Outbox {
   readonly #producer: Producer;
   readonly #channel: Channel;
   readonly #waitingMax: number;
-  /** Everything whose publisher waits: sent, to be sent again, in the line, and on its way to the disk. */
+  /** Everything whose publisher waits: sent, to be sent again, lapsed, in the line, and on its way to the disk. */
   readonly #pending: Deadlines<Outgoing>;
   readonly #backlog: Backlog | undefined;
   readonly #overflow: Overflow | undefined;
+  readonly #lapsed: Lapsed;
   #stopped = false;
   #idle: { isIdle: () => boolean; resolve: () => void }[] = [];
 
@@ -62,6 +64,10 @@ export class Outbox {
       held: () => this.#overflow?.soon(),
       cameBack: () => this.#lookIdle(),
     });
+    this.#lapsed = new Lapsed({
+      valid: (message) => this.#channel.add(message),
+      ended: (message, reason) => this.#giveUp(message, reason, false),
+    });
     const { line } = this.#channel;
     this.#overflow =
       backlog &&
@@ -75,7 +81,7 @@ export class Outbox {
   }
 
   get waiting(): number {
-    return this.#channel.line.size;
+    return this.#channel.line.size + this.#lapsed.size;
   }
 
   /**
@@ -149,7 +155,9 @@ export class Outbox {
     }
     if (terms.signal) this.#listen(message, terms.signal);
     this.#pending.add(message, terms.timeoutMs);
-    this.#channel.add(message);
+    const { fence } = terms;
+    if (fence && !fence.valid()) this.#lapsed.add(message, fence);
+    else this.#channel.add(message);
     return receipt;
   }
 
@@ -213,6 +221,7 @@ export class Outbox {
   }
 
   #end(message: Outgoing): void {
+    if (message.state === 'lapsed') this.#lapsed.remove(message);
     this.#channel.remove(message);
     if (message.place) this.#backlog!.remove(message);
     this.#overflow?.forget(message);

@@ -22,8 +22,8 @@ export class Outgoing implements Dated {
   deadlines: object | undefined = undefined;
   earlier: this | undefined = undefined;
   later: this | undefined = undefined;
-  /** `spooled`: on the disk, or on its way there, and not at the broker. One that is at the broker may be on the disk too. */
-  state: 'waiting' | 'sent' | 'spooled' | 'ended' | 'retried' = 'waiting';
+  /** `lapsed`: its ownership is asked for. `spooled`: on the disk, or on its way there, and not at the broker. One that is at the broker may be on the disk too. */
+  state: 'waiting' | 'lapsed' | 'sent' | 'spooled' | 'ended' | 'retried' = 'waiting';
   /** Where it stands in the spool, while it is there. */
   place: SpoolPlace | undefined = undefined;
   /** The session it was last handed to: what another one says of it does not count any more. */

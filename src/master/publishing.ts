@@ -2,21 +2,18 @@ import { outboxMachine, type OutboxEvent } from '../../actors/outbox.js';
 import { fillPromise, fillResource } from '../../actors/slots.js';
 import type { Ownership } from '../backend.js';
 import { Admission } from '../flow/admission.js';
-import { answer } from '../flow/answer.js';
 import type { Drains } from '../flow/drains.js';
 import type { Events } from '../flow/events.js';
 import type { Publish, PublishOptions } from '../flow/handler.js';
 import type { Link } from '../flow/link.js';
 import { Outbox } from '../flow/outbox.js';
 import type { Outgoing, Terms } from '../flow/outgoing.js';
-import type { Draft } from '../flow/producer.js';
 import { SpoolNews } from '../flow/spool-news.js';
 import type { Spool } from '../flow/spool.js';
 import type { Catalogue } from '../model/catalogue.js';
 import { checkHeaders } from '../model/codec.js';
 import { Payload } from '../model/payload.js';
 import type { Receipt } from '../model/receipt.js';
-import { brokerError } from '../model/secrets.js';
 import { parseTopic, type TopicInput } from '../model/topic.js';
 import type { MasterEvents } from './events.js';
 import { checkKeys, positive, type Limits } from './options.js';
@@ -123,29 +120,14 @@ export class Publishing {
       headers,
       payload: Payload.of(data, { maxBytes: this.#limits.maxMessageBytes }),
     };
-    if (!catalogue && !this.#admission.isWaiting) return this.#send(draft, terms);
+    if (!catalogue && !this.#admission.isWaiting) return this.outbox.publish(draft, terms);
     // What is sent is what was given, so that the receiver's schema reads what this one has read.
     const reading = catalogue?.read(topic, draft.payload.value());
     const verdict = reading instanceof Promise ? reading : undefined;
-    if (!verdict && !this.#admission.isWaiting) return this.#send(draft, terms);
+    if (!verdict && !this.#admission.isWaiting) return this.outbox.publish(draft, terms);
     const { timeoutMs, signal } = terms;
-    const send = (leftMs: number) => this.#send(draft, { ...terms, timeoutMs: leftMs });
+    const send = (leftMs: number) => this.outbox.publish(draft, { ...terms, timeoutMs: leftMs });
     return this.#admission.admit({ topic: draft.topic, verdict, timeoutMs, signal, send });
-  }
-
-  #send(draft: Draft, terms: Terms): Promise<Receipt> {
-    const { fence } = terms;
-    if (fence && !fence.valid()) return this.#publishLapsed(draft, terms, fence);
-    return this.outbox.publish(draft, terms);
-  }
-
-  /** The ownership has lapsed, or ended: asking tells. */
-  async #publishLapsed(draft: Draft, terms: Terms, fence: Ownership): Promise<Receipt> {
-    const what = `The ownership of queue "${fence.queue}" has lapsed; asking for it`;
-    await answer(this.#limits.environment.clock, { what, ...terms }, () =>
-      fence.revalidate().catch((thrown: unknown) => Promise.reject(brokerError(thrown))),
-    );
-    return this.outbox.publish(draft, terms);
   }
 }
 
