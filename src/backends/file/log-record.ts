@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib';
-import { Damage } from './folder-errors.js';
+import { Damage } from '../../folder/folder-errors.js';
 
 /*
  * The log of a hub is a file of records, each behind the other from a multiple of 8 on:

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
 import type { ChangeList } from './change-list.js';
-import { flushPath } from './folder-note.js';
+import { flushPath } from '../../folder/folder-note.js';
 import { recordsOf, recordSize, sealRecord } from './log-record.js';
 
 /** When the log is so long, the table takes what is in it. */
