@@ -46,6 +46,8 @@ export interface Store {
   readonly failed: Promise<Error>;
   /** Nothing waits to be written. */
   readonly isIdle: boolean;
+  /** No other hub has taken the folder by now. */
+  readonly isOurs: boolean;
   /** The journal for the hub of that namespace. */
   journal(namespace: string): Journal;
   /** Brings the queues of that namespace back into a fresh hub that was made with its journal. */
@@ -155,6 +157,10 @@ class LmdbStore implements Store {
     return this.#commit.isIdle && this.#table.isIdle;
   }
 
+  get isOurs(): boolean {
+    return hasFolder(this.instance, this.databases);
+  }
+
   journal(namespace: string): Journal {
     return this.#journal(namespace);
   }
@@ -259,7 +265,7 @@ class LmdbStore implements Store {
   async #write(batch: Batch): Promise<void> {
     if (!this.#table.isDue && (await this.#log.append(batch.changes, batch.number))) {
       // Whoever has taken the folder since read the log after that: so what was in it before the look is safe.
-      if (!hasFolder(this.instance, this.databases)) throw this.#taken();
+      if (!this.isOurs) throw this.#taken();
       this.#table.watch();
       return;
     }
