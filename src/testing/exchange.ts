@@ -31,6 +31,11 @@ export class Exchange {
     return toBroker.size + fromBroker.size > 0 || this.#unanswered.size > this.#neverAnswered;
   }
 
+  /** Whether an answer is awaited that never comes. */
+  get isForgotten(): boolean {
+    return !this.#hasEnded && this.#neverAnswered > 0;
+  }
+
   /** Asks the broker; a SessionLostError if it ends before the answer. */
   call<T>(ask: () => Promise<T>): Promise<T> {
     if (this.#hasEnded) return Promise.reject(lost());

@@ -10,6 +10,7 @@ import type { Records } from './records.js';
 import { WiredSession, type SessionReports } from './wired-session.js';
 
 export interface LinePorts {
+  readonly namespace: string;
   readonly master: string;
   readonly environment: Environment;
   readonly records: Records;
@@ -34,12 +35,18 @@ export class Line implements FaultyLine {
   #connection: ConnectOptions | undefined;
   #isFrozen = false;
   #silence: Timer | undefined;
+  /** How many acks of this session were lost, by queue. */
+  #lostAcks = new Map<string, number>();
   /** Breaks of the connection that the broker has not noticed. */
   #unnoticed = 0;
 
   constructor(ports: LinePorts) {
     this.#ports = ports;
     this.plan = new FaultPlan(ports.environment.random);
+  }
+
+  get namespace(): string {
+    return this.#ports.namespace;
   }
 
   get isFrozen(): boolean {
@@ -54,6 +61,11 @@ export class Line implements FaultyLine {
       return this.#silence ? `the broker has not noticed that "${master}" is frozen` : undefined;
     if (this.#state === 'lost') return `"${master}" has no session`;
     return this.#session?.exchange.isBusy ? `"${master}" waits for answers of the broker` : undefined;
+  }
+
+  /** Whether somebody waits for what only time or another session ends. */
+  get isForgotten(): boolean {
+    return this.#session?.exchange.isForgotten ?? false;
   }
 
   async connect(options: ConnectOptions, broker: Backend): Promise<Session> {
@@ -129,9 +141,14 @@ export class Line implements FaultyLine {
     this.#heard();
   }
 
-  /** The queues of its namespace; none if it has no session. */
-  look(): Promise<QueueStatus[]> {
-    return this.#session && !this.#isFrozen ? this.#session.look() : Promise.resolve([]);
+  /** The queues of its namespace; none if it has no session, or one that has ended at the broker. */
+  async look(): Promise<QueueStatus[]> {
+    return this.#session && !this.#isFrozen ? this.#session.look().catch(() => []) : [];
+  }
+
+  /** Messages of a queue that this session has acked, and the broker does not know. */
+  lostAcksOf(queue: string): number {
+    return (this.#session && this.#lostAcks.get(queue)) ?? 0;
   }
 
   #hold(session: WiredSession): void {
@@ -158,10 +175,12 @@ export class Line implements FaultyLine {
 
   #reports(): SessionReports {
     const { master, records } = this.#ports;
+    const lostAcks = (this.#lostAcks = new Map<string, number>());
     return {
       published: (envelope) =>
         records.published.push(withMessage(envelope, { master, resent: envelope.resent })),
       deliveries: (queue, epoch) => ({
+        ackLost: () => lostAcks.set(queue, (lostAcks.get(queue) ?? 0) + 1),
         handled: ({ envelope, begun = 1, wasFlagged: redelivered }) =>
           records.handled.push(withMessage(envelope, { master, queue, epoch, attempt: begun, redelivered })),
         buried: ({ envelope }, { reason, error, attempts }) =>

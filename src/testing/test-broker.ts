@@ -85,7 +85,7 @@ export class TestBroker implements Backend {
       ...rest,
       timeoutMs,
       isOver: async () => (left = await this.#unrest()).length === 0,
-      standsStill: () => this.#running().length > 0 && this.#linesAtUnrest().length === 0,
+      standsStill: () => this.#running().length > 0 && !this.#waitForBroker(),
       what: () => left.join('; '),
     });
   }
@@ -110,8 +110,14 @@ export class TestBroker implements Backend {
     const key = `${namespace}/${master}`;
     let line = this.#lines.get(key);
     if (!line) {
-      const ports = { master, environment: this.environment, records: this.#records, lacks: this.#lacks };
-      this.#lines.set(key, (line = new Line(ports)));
+      line = new Line({
+        namespace,
+        master,
+        environment: this.environment,
+        records: this.#records,
+        lacks: this.#lacks,
+      });
+      this.#lines.set(key, line);
     }
     return line;
   }
@@ -119,8 +125,10 @@ export class TestBroker implements Backend {
   async #unrest(): Promise<string[]> {
     const queues = new Map<string, string>();
     for (const line of this.#lines.values())
-      for (const { name, depth, state } of await line.look())
-        if (state === 'active' && depth > 0) queues.set(name, `queue "${name}" holds ${depth}`);
+      for (const { name, depth, state } of await line.look()) {
+        const left = depth - this.#lostAcksOf(name, line.namespace);
+        if (state === 'active' && left > 0) queues.set(name, `queue "${name}" holds ${left}`);
+      }
     const running = this.#running().map(({ message, queue }) => {
       const whose = queue === undefined ? 'a subscriber' : `queue "${queue}"`;
       return `the handler of ${whose} runs with message ${message.id} (${message.topic})`;
@@ -128,8 +136,18 @@ export class TestBroker implements Backend {
     return [...this.#linesAtUnrest(), ...running, ...queues.values()];
   }
 
+  /** What handlers have done is done, whether the broker knows it or not. */
+  #lostAcksOf(queue: string, namespace: string): number {
+    const lines = [...this.#lines.values()].filter((line) => line.namespace === namespace);
+    return lines.reduce((sum, line) => sum + line.lostAcksOf(queue), 0);
+  }
+
   #linesAtUnrest(): string[] {
     return [...this.#lines.values()].flatMap(({ unrest }) => unrest ?? []);
+  }
+
+  #waitForBroker(): boolean {
+    return [...this.#lines.values()].some(({ unrest, isForgotten }) => unrest !== undefined || isForgotten);
   }
 
   #running() {

@@ -7,6 +7,7 @@ import type { FaultPlan } from './fault-plan.js';
 export interface DeliveryReports {
   handled(delivery: WiredDelivery): void;
   buried(delivery: WiredDelivery, letter: LetterDetails): void;
+  ackLost(): void;
 }
 
 export interface DeliveryPorts {
@@ -56,7 +57,8 @@ export class WiredDelivery implements Delivery {
     const { exchange, plan, reports } = this.ports;
     if (this.begun !== undefined && !exchange.hasEnded) reports.handled(this);
     exchange.toBroker.say(() => {
-      if (!plan.acksToLose.take()) this.real.ack();
+      if (plan.acksToLose.take()) reports.ackLost();
+      else this.real.ack();
     });
   }
 

@@ -194,7 +194,7 @@ describe('an ack that is lost', () => {
     master.faults.loseAcks();
     await master.publish('a', 'x');
     await master.publish('a', 'y');
-    await master.clock.advance(0);
+    await master.idle();
     assert.deepEqual([calls, (await master.queues())[0]!.depth], [['x', 'y'], 1]);
     master.faults.dropSession();
     await master.idle();
