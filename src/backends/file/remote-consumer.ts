@@ -3,7 +3,7 @@ import { FencedError } from '../../model/errors.js';
 import type { Envelope } from '../../model/message.js';
 import { errorOf } from './error-words.js';
 import type { Word } from './frames.js';
-import { unpackEnvelope } from './packed-envelope.js';
+import { unpackEnvelope } from '../../model/packed-fields.js';
 import { readBytes, readNumber, readText } from './read-word.js';
 import type { RemoteOwnership } from './remote-claim.js';
 import type { Wire } from './remote-session.js';

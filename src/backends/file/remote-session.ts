@@ -20,7 +20,8 @@ import { FencedError, ProtocolError, SessionLostError } from '../../model/errors
 import type { Envelope } from '../../model/message.js';
 import { errorOf } from './error-words.js';
 import type { FrameWriter, Word } from './frames.js';
-import { packEnvelope, unpackEnvelope } from './packed-envelope.js';
+import { unpackEnvelope } from '../../model/packed-fields.js';
+import { packEnvelope } from './packed-envelope.js';
 import { readBytes, readNumber, readText } from './read-word.js';
 import { RemoteClaim, RemoteOwnership } from './remote-claim.js';
 import { RemoteConsumer } from './remote-consumer.js';
