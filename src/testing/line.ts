@@ -71,7 +71,6 @@ export class Line implements FaultyLine {
   async connect(options: ConnectOptions, broker: Backend): Promise<Session> {
     const { environment, lacks } = this.#ports;
     if (this.#dead.has(options.incarnation)) throw killed();
-    this.#connection = options;
     if (this.plan.outage) throw this.plan.outage;
     // The broker lives on its own clock, also when a master's stands still.
     const real = await broker.connect({ ...options, environment });
@@ -84,6 +83,7 @@ export class Line implements FaultyLine {
       reports: this.#reports(),
     });
     this.#session = session;
+    this.#connection = options;
     this.#state = 'up';
     if (this.#isFrozen) this.#hold(session);
     void session.closed.then((reason) => {

@@ -8,6 +8,8 @@ import type { Handled } from './records.js';
 export class Station {
   readonly environment: Environment;
   readonly watch: HandlerWatch;
+  /** Messages in its spool. */
+  #spooled = 0;
   readonly #clock: MasterClock;
   #isAlive = true;
 
@@ -28,6 +30,14 @@ export class Station {
   /** Calls that run, and are about something that still counts. */
   get running() {
     return this.#isAlive && !this.line.isFrozen ? this.watch.running : [];
+  }
+
+  get spooled(): number {
+    return this.#isAlive && !this.line.isFrozen ? this.#spooled : 0;
+  }
+
+  noteSpool(messages: number): void {
+    this.#spooled = messages;
   }
 
   freeze(): void {

@@ -72,8 +72,8 @@ export class TestBroker implements Backend {
   }
 
   /**
-   * Lets time pass until all that was published is done with: nothing is under way, no handler runs, and every queue that is
-   * consumed is empty, retries included. What waits in a queue that nobody consumes stays there. While a handler runs and
+   * Lets time pass until all that was published is done with: nothing is under way or spooled, no handler runs, and every queue
+   * that is consumed is empty, retries included. What waits in a queue that nobody consumes stays there. While a handler runs and
    * waits for nothing of the broker's, time stands still: it may be about something real.
    *
    * DeadlineError after `timeoutMs` (ten minutes), or when time stands still for `patienceMs`; its text says what is not
@@ -85,14 +85,15 @@ export class TestBroker implements Backend {
       ...rest,
       timeoutMs,
       isOver: async () => (left = await this.#unrest()).length === 0,
+      isSlow: () => this.#spooled().length > 0,
       standsStill: () => this.#running().length > 0 && !this.#waitForBroker(),
       what: () => left.join('; '),
     });
   }
 
   /** Lets time pass until a promise has settled, and settles as it does. DeadlineError after an hour of the broker's time. */
-  until<T>(promise: Promise<T>, options?: PassOptions): Promise<T> {
-    return passTimeUntil(this.clock, promise, options);
+  until<T>(promise: Promise<T>, options: PassOptions = {}): Promise<T> {
+    return passTimeUntil(this.clock, promise, { ...options, isSlow: () => this.#spooled().length > 0 });
   }
 
   /** What `createTestMaster` builds on. Default name: `master-1`, `master-2` … */
@@ -133,7 +134,7 @@ export class TestBroker implements Backend {
       const whose = queue === undefined ? 'a subscriber' : `queue "${queue}"`;
       return `the handler of ${whose} runs with message ${message.id} (${message.topic})`;
     });
-    return [...this.#linesAtUnrest(), ...running, ...queues.values()];
+    return [...this.#linesAtUnrest(), ...this.#spooled(), ...running, ...queues.values()];
   }
 
   /** What handlers have done is done, whether the broker knows it or not. */
@@ -144,6 +145,12 @@ export class TestBroker implements Backend {
 
   #linesAtUnrest(): string[] {
     return [...this.#lines.values()].flatMap(({ unrest }) => unrest ?? []);
+  }
+
+  /** A spool is on a real disk. */
+  #spooled(): string[] {
+    const full = this.#stations.filter(({ spooled }) => spooled > 0);
+    return full.map(({ name, spooled }) => `the spool of "${name}" holds ${spooled}`);
   }
 
   #waitForBroker(): boolean {

@@ -64,12 +64,15 @@ export interface PassOptions {
   readonly patienceMs?: number;
 }
 
+/** What time passes for. */
 export interface Wait extends PassOptions {
   readonly timeoutMs: number;
   /** Whether it has happened. */
   isOver(): boolean | Promise<boolean>;
   /** Whether what is waited for needs no time of the clock: then that stands still, and real time passes. */
   standsStill?(): boolean;
+  /** Whether it needs both: then a little real time passes before each step. */
+  isSlow?(): boolean;
   /** What is waited for, for the error: "It is not so: …". */
   what(): string;
 }
@@ -90,6 +93,7 @@ export async function passTime(
     const leftMs = end - clock.now();
     if (leftMs <= 0)
       throw new DeadlineError(`After ${timeoutMs} ms this had not come to an end: ${waited.what()}.`);
+    if (waited.isSlow?.()) await wait(LOOK_MS);
     if (clock.pending > 0 && !waited.standsStill?.()) {
       if (!(await clock.step(leftMs))) await clock.advance(leftMs);
       looks = 0;
@@ -98,23 +102,16 @@ export async function passTime(
   }
 }
 
-/**
- * Lets time pass until a promise has settled, and settles as it does. DeadlineError after `timeoutMs` (an hour of the
- * clock's time).
- */
+/** Lets time pass until a promise has settled, and settles as it does. DeadlineError after an hour of the clock's time. */
 export async function passTimeUntil<T>(
   clock: TestClock,
   promise: Promise<T>,
-  { timeoutMs = 3_600_000, ...rest }: PassOptions = {},
+  options: PassOptions & Pick<Wait, 'isSlow'>,
 ): Promise<T> {
   let isSettled = false;
   const settled = () => void (isSettled = true);
   promise.then(settled, settled);
-  await passTime(clock, {
-    ...rest,
-    timeoutMs,
-    isOver: () => isSettled,
-    what: () => 'a promise that does not settle',
-  });
+  const wait = { timeoutMs: 3_600_000, ...options, isOver: () => isSettled };
+  await passTime(clock, { ...wait, what: () => 'a promise that does not settle' });
   return promise;
 }

@@ -1,5 +1,7 @@
+import type { Spool } from '../flow/spool.js';
 import { Master } from '../master.js';
 import type { MasterOptions } from '../master/options.js';
+import { findSpool } from '../master/spool.js';
 import { OptionError } from '../model/errors.js';
 import type { MaybeCatalogue } from '../model/typed-message.js';
 import type { Faults } from './faults.js';
@@ -34,7 +36,16 @@ export async function createTestMaster<C extends MaybeCatalogue = undefined>(
     throw new OptionError('seed and time are options of the broker: give them to createTestBroker.');
   const broker =
     given ?? createTestBroker({ ...(seed !== undefined && { seed }), ...(time !== undefined && { time }) });
-  const master = new TestMaster<C>(broker, broker.station(name, rest.namespace ?? 'signalbox'), rest);
+  const station = broker.station(name, rest.namespace ?? 'signalbox');
+  const whole = { ...rest, name: station.name, broker, environment: station.environment };
+  const spool = await findSpool(whole);
+  let master: TestMaster<C>;
+  try {
+    master = new TestMaster<C>(whole, spool, station);
+  } catch (error) {
+    await spool?.close();
+    throw error;
+  }
   await broker.until(master.ready);
   return master;
 }
@@ -48,12 +59,17 @@ export class TestMaster<C extends MaybeCatalogue = undefined> extends Master<C> 
   readonly #station: Station;
   readonly #untyped: Master;
 
-  constructor(broker: TestBroker, station: Station, options: Options<C>) {
-    const { name, environment } = station;
-    super({ ...options, name, broker, environment });
-    this.broker = broker;
-    this.faults = broker.faultsOf(name, options.namespace);
+  /** @internal `createTestMaster` opens the spool first. */
+  constructor(
+    options: MasterOptions<C> & { readonly broker: TestBroker },
+    spool: Spool | undefined,
+    station: Station,
+  ) {
+    super(options, spool);
+    this.broker = options.broker;
+    this.faults = this.broker.faultsOf(this.name, options.namespace);
     this.#station = station;
+    this.on('spool', ({ messages }) => station.noteSpool(messages));
     this.#untyped = options.messages ? watched(super.untyped, station.watch) : (this as unknown as Master);
     Object.assign(this, callsOf(this as unknown as Master, station.watch));
   }
@@ -121,8 +137,6 @@ export class TestMaster<C extends MaybeCatalogue = undefined> extends Master<C> 
     await this.until(this.stop());
   }
 }
-
-type Options<C extends MaybeCatalogue> = Omit<TestMasterOptions<C>, 'name' | 'broker' | 'seed' | 'time'>;
 
 /** `subscribe` and `consume` of a master, which end with the handler: it is watched. */
 function callsOf(master: Master, watch: HandlerWatch): Pick<Master, 'subscribe' | 'consume'> {

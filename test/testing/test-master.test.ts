@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'vitest';
 import {
   createMaster,
@@ -144,6 +147,30 @@ describe('a test master', () => {
   });
 });
 
+describe('a test master with a spool', () => {
+  it('keeps on disk what the broker does not take, and is idle when that is sent', async () => {
+    const spool = mkdtempSync(join(tmpdir(), 'signalbox-test-master-'));
+    const shop = await create({ spool });
+    const books = await create({ broker: shop.broker });
+    await books.consume('q', BINDINGS, () => {});
+    const mend = shop.faults.cutOff();
+    await shop.clock.advance(0);
+    const published = [1, 2, 3].map((data) => shop.publish('a', data, { timeoutMs: 100 }));
+    assert.deepEqual(
+      (await shop.until(Promise.all(published))).map(({ outcome }) => outcome),
+      ['spooled', 'spooled', 'spooled'],
+    );
+    mend();
+    await shop.idle();
+    assert.deepEqual(
+      books.handled.map(({ message }) => message.data),
+      [1, 2, 3],
+    );
+    await shop[Symbol.asyncDispose]();
+    rmSync(spool, { recursive: true });
+  });
+});
+
 describe('idle', () => {
   it('lets time pass for retries, and stops as soon as all is done', async () => {
     const master = await create();
@@ -270,6 +297,16 @@ describe('a master that crashes', () => {
     await again.publish('a', 3);
     await two.idle();
     assert.equal(calls.at(-1)![1], 3);
+  });
+
+  it('is the one that has the name, not one that was refused it', async () => {
+    const one = await create();
+    const { broker } = one;
+    assert.equal((await rejection(create({ broker, name: one.name }))).code, 'ERR_MASTER_NAME_TAKEN');
+    one.crash();
+    await one.clock.advance(60_000);
+    assert.equal(one.status, 'failed');
+    assert.equal((await create({ broker, name: one.name })).status, 'ready');
   });
 
   it('may crash while it is frozen or cut off, and twice', async () => {
