@@ -1,7 +1,7 @@
 import type { Spool } from '../flow/spool.js';
 import { Master } from '../master.js';
 import type { MasterOptions } from '../master/options.js';
-import { findSpool } from '../master/spool.js';
+import { makeMaster, untilReady } from '../master/start.js';
 import { OptionError } from '../model/errors.js';
 import type { MaybeCatalogue } from '../model/typed-message.js';
 import type { Faults } from './faults.js';
@@ -38,16 +38,8 @@ export async function createTestMaster<C extends MaybeCatalogue = undefined>(
     given ?? createTestBroker({ ...(seed !== undefined && { seed }), ...(time !== undefined && { time }) });
   const station = broker.station(name, rest.namespace ?? 'signalbox');
   const whole = { ...rest, name: station.name, broker, environment: station.environment };
-  const spool = await findSpool(whole);
-  let master: TestMaster<C>;
-  try {
-    master = new TestMaster<C>(whole, spool, station);
-  } catch (error) {
-    await spool?.close();
-    throw error;
-  }
-  await broker.until(master.ready);
-  return master;
+  const master = await makeMaster(whole, (spool) => new TestMaster<C>(whole, spool, station));
+  return broker.until(untilReady(master, whole.signal));
 }
 
 /** A master, and what a test does with it: made by `createTestMaster`. */

@@ -97,6 +97,18 @@ describe('a test master', () => {
     assert.equal((await rejection(master.subscribe('a', undefined as never))).code, 'ERR_OPTION');
   });
 
+  it('is given up by its signal', async () => {
+    const { broker } = await create();
+    const controller = new AbortController();
+    const reason = new Error('enough');
+    broker.faultsOf('late').cutOff();
+    const starting = rejection(createTestMaster({ broker, name: 'late', signal: controller.signal }));
+    controller.abort(reason);
+    assert.equal(await starting, reason);
+    await broker.clock.advance(60_000);
+    assert.equal(broker.clock.pending, 0);
+  });
+
   it('shares a hub that has a name, and its broker with a plain master', async () => {
     const broker = createTestBroker({ name: 'shop' });
     const tested = await create({ broker });
