@@ -13,6 +13,7 @@ import {
 import type { Message } from '../model/message.js';
 import { decide, type RetryPolicy } from '../model/settlement.js';
 import { answer } from './answer.js';
+import { Burials } from './burials.js';
 import { Deadlines } from './deadlines.js';
 import { Fence } from './fence.js';
 import { callHandler, isThenable, type Handler, type Publish } from './handler.js';
@@ -48,6 +49,8 @@ export interface PumpPorts {
 export interface PumpReports {
   failed(delivery: Delivery, attempt: number, error: Error): void;
   buried(delivery: Delivery, letter: LetterDetails): void;
+  /** The broker does not take a dead letter for now, and is asked again. */
+  refused(delivery: Delivery, error: Error): void;
   /** A handler still runs `drainTimeoutMs` after its deadline. */
   stuck(delivery: Delivery): void;
   /** No more deliveries will come though the session lives. */
@@ -67,8 +70,7 @@ export class Hold implements Task {
   readonly #running = new Set<DurableTask>();
   /** Their calls are being noted, and have not begun. */
   readonly #noting = new Set<DurableTask>();
-  /** Rejections that the broker has not taken yet. */
-  readonly #burying = new Set<Delivery>();
+  readonly #burials: Burials;
   readonly #timers = new Map<DurableTask, Timer>();
   readonly #deadlines: Deadlines<DurableTask>;
   readonly #arrivals = new Turnstile();
@@ -98,6 +100,13 @@ export class Hold implements Task {
       publish: ports.publish(ownership),
     };
     this.#fence = new Fence(ownership, () => this.#wake());
+    this.#burials = new Burials(ports.environment, this.#fence, {
+      buried: (delivery, letter) => reports.buried(delivery, letter),
+      refused: (delivery, error) => reports.refused(delivery, error),
+      lost: (reason) => reports.lost(reason),
+      // It comes again: then it is no duplicate.
+      forgotten: (delivery) => this.#forget(delivery),
+    });
     this.#lanes = new Lanes(settings.onFailure);
     this.#deadlines = new Deadlines({ clock, graceMs: 20, due: (task) => this.#overdue(task) });
   }
@@ -146,7 +155,7 @@ export class Hold implements Task {
     this.#arrivals.clear();
     this.#reading?.abort(reason);
     for (const { delivery } of this.#inHand.values()) this.#forget(delivery);
-    for (const delivery of this.#burying) this.#forget(delivery);
+    this.#burials.end();
     for (const timer of this.#timers.values()) this.ports.environment.clock.clearTimeout(timer);
     this.#deadlines.clear();
   }
@@ -345,18 +354,7 @@ export class Hold implements Task {
   }
 
   #bury(delivery: Delivery, letter: LetterDetails, copies: readonly Delivery[] = []): void {
-    this.#burying.add(delivery);
-    this.#fence.say(() => {
-      const rejected = delivery.reject(letter).finally(() => this.#burying.delete(delivery));
-      rejected.then(
-        () => {
-          for (const copy of copies) copy.ack();
-          this.reports.buried(delivery, letter);
-        },
-        // It stays unsettled and comes again: then it is no duplicate.
-        () => this.#forget(delivery),
-      );
-    });
+    this.#burials.bury(delivery, letter, copies);
   }
 
   #finish(task: DurableTask, word: () => void): void {

@@ -114,6 +114,7 @@ export class HoldLab {
           this.reported.push(`failed ${dataOf(delivery)} ${attempt} ${error.message}`),
         buried: (delivery, { reason, attempts }) =>
           this.reported.push(`buried ${nameOf(delivery)} ${reason} ${attempts}`),
+        refused: (delivery, error) => this.reported.push(`refused ${nameOf(delivery)} ${error.message}`),
         stuck: (delivery) => this.reported.push(`stuck ${dataOf(delivery)}`),
         lost: (reason) => this.reported.push(`lost ${reason.message}`),
       },

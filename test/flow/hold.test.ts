@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { DeliveryContext, Message } from '../../src/index.js';
 import { Deferred } from '../../src/flow/deferred.js';
-import { StoppedError } from '../../src/model/errors.js';
+import { BrokerFullError, SessionLostError, StoppedError, UnsupportedError } from '../../src/model/errors.js';
 import { HoldLab } from './fake-broker.js';
 
 /** A handler whose calls end when the test says so. */
@@ -259,6 +259,50 @@ describe('a retry', () => {
     await lab.pass(50);
     expect([calls, lab.news()]).toEqual([2, ['ack 1']]);
     expect(lab.reported[0]).toMatch(/failed 1 1 .*akc/);
+  });
+});
+
+describe('a dead letter that the broker does not take', () => {
+  const rejecting = (_: Message, { settle }: DeliveryContext) => settle!({ type: 'reject', reason: 'no' });
+
+  it('for now is said again, later each time, and told once', async () => {
+    const lab = await new HoldLab(rejecting).begin();
+    let refusals = 3;
+    const reject = () =>
+      refusals-- > 0 ? Promise.reject(new BrokerFullError('No room.')) : Promise.resolve();
+    lab.deliver(1, { reject });
+    await lab.pass(50 + 100 + 199);
+    expect(lab.news()).toEqual(Array(3).fill('reject for rejected 1'));
+    await lab.pass(1);
+    expect(lab.news()).toEqual(['reject for rejected 1']);
+    expect(lab.reported.slice(-2)).toEqual(['refused p-1 No room.', 'buried p-1 rejected 1']);
+    await lab.pass(60_000);
+    expect(lab.news()).toEqual([]);
+  });
+
+  it('is not said again once the hold has ended, and is no duplicate then', async () => {
+    const lab = await new HoldLab(rejecting).begin();
+    lab.deliver(1, { reject: () => Promise.reject(new BrokerFullError('No room.')) });
+    await lab.pass();
+    lab.hold.end(new StoppedError('stopped'));
+    expect(lab.environment.clock.pending).toBe(0);
+    expect(lab.duplicates.seen({ producer: 'p', sequence: 1, open: [[1, Infinity]] }, 0)).toBe(false);
+  });
+
+  it('for good ends the consuming, so that it does not stay in hand for ever', async () => {
+    const lab = await new HoldLab(rejecting).begin();
+    lab.deliver(1, { reject: () => Promise.reject(new UnsupportedError('No dead letters.')) });
+    await lab.pass(60_000);
+    expect(lab.news()).toEqual(['reject for rejected 1']);
+    expect(lab.reported.slice(-1)).toEqual(['lost No dead letters.']);
+  });
+
+  it('because its session is lost is left to whoever is told of that', async () => {
+    const lab = await new HoldLab(rejecting).begin();
+    lab.deliver(1, { reject: () => Promise.reject(new SessionLostError('gone')) });
+    await lab.pass(60_000);
+    expect(lab.news()).toEqual(['reject for rejected 1']);
+    expect(lab.reported.join()).not.toMatch(/lost|refused/);
   });
 });
 
