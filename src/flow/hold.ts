@@ -181,6 +181,12 @@ export class Hold implements Task {
     return true;
   }
 
+  /** What it had in hand is in disorder: its supervisor begins anew. */
+  broke(error: unknown): void {
+    this.#scheduled = false;
+    if (!this.#hasEnded) this.reports.lost(toError(error));
+  }
+
   #nextTask(): DurableTask | undefined {
     const calls = this.#running.size + this.#noting.size;
     if (!this.#isDispatching || calls >= this.settings.concurrency) return undefined;

@@ -58,14 +58,19 @@ export class Subscription implements Task {
   run(): boolean {
     this.#waiting = false;
     if (!this.#open || this.#running) return false;
+    const parcel = this.#mailbox.take();
     const dropped = this.#mailbox.takeDropped();
     if (dropped > 0) this.reports.overflowed(dropped);
-    const parcel = this.#mailbox.take();
     if (!parcel) return false;
     this.#call(parcel);
     if (this.#running || this.#mailbox.size === 0) return false;
     this.#waiting = true;
     return true;
+  }
+
+  /** The step had taken its message: the next one may go well. */
+  broke(): void {
+    if (this.#open && this.#mailbox.size > 0) this.#wake();
   }
 
   /** No more calls once it resolves. A call that runs past the deadline is told by its signal and left behind. */

@@ -64,6 +64,8 @@ export class HoldLab {
   readonly ownership = new FakeOwnership();
   readonly said: string[] = [];
   readonly reported: string[] = [];
+  /** What steps of the hold threw: faults of ours. */
+  readonly broken: unknown[] = [];
   readonly duplicates = new DuplicateFilter({ producerMemoryMs: 60_000 });
   readonly fences: (Ownership | undefined)[] = [];
   readonly hold: Hold;
@@ -99,9 +101,7 @@ export class HoldLab {
       handler,
       {
         environment: { ...environment, random: () => 0.5 },
-        turns: new Turns(environment.clock, (error) => {
-          throw error;
-        }),
+        turns: new Turns(environment.clock, (error) => this.broken.push(error)),
         master: 'm',
         catalogue: undefined,
         publish: (fence) => {

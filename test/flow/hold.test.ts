@@ -358,6 +358,20 @@ describe('a handler', () => {
   });
 });
 
+describe('a hold', () => {
+  it('whose step throws ends as failed, and does not stand still', async () => {
+    const lab = await new HoldLab(() => {}).begin();
+    lab.deliver(1, {
+      begin: () => {
+        throw new Error('a fault of the backend');
+      },
+    });
+    await lab.pass();
+    expect(lab.broken).toEqual([new Error('a fault of the backend')]);
+    expect(lab.reported).toEqual(['lost a fault of the backend']);
+  });
+});
+
 describe('lanes', () => {
   it('go on beside each other, each in order', async () => {
     const { calls, handler, data } = held();
