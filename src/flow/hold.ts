@@ -6,6 +6,7 @@ import {
   DeadlineError,
   HandlerTimeoutError,
   InvalidDataError,
+  RejectError,
   RetryError,
   UnknownTopicError,
   toError,
@@ -81,6 +82,8 @@ export class Hold implements Task {
   #isDispatching = true;
   #hasEnded = false;
   #scheduled = false;
+  /** Calls that run, and for which nobody waits any more. */
+  #givenUp = 0;
   #idle: (() => void)[] = [];
 
   constructor(
@@ -135,9 +138,9 @@ export class Hold implements Task {
     this.#isDispatching = false;
   }
 
-  /** Resolves when no handler call runs, or at the deadline. */
+  /** Resolves when no handler call runs that has not been given up, or at the deadline. */
   async quiet(deadline: Promise<void>): Promise<void> {
-    if (this.#running.size === 0) return;
+    if (this.#isQuiet) return;
     await Promise.race([new Promise<void>((resolve) => this.#idle.push(resolve)), deadline]);
   }
 
@@ -175,6 +178,7 @@ export class Hold implements Task {
       this.#scheduled = false;
       return false;
     }
+    if (task.laneError && this.#hasMoved(task)) return true;
     const noted = task.delivery.begin(task.attempt);
     if (noted) void this.#beginNoted(task, noted);
     else this.#call(task);
@@ -236,10 +240,28 @@ export class Hold implements Task {
   }
 
   #admit(key: TaskKey, delivery: Delivery, message: Message): void {
-    const task = new DurableTask(key, delivery, message, this.settings.orderBy?.(message));
+    const task = new DurableTask(key, delivery, message);
+    if (this.settings.orderBy) this.#findLane(task, this.settings.orderBy);
     this.#inHand.set(key, task);
     this.#lanes.add(task);
     this.#wake();
+  }
+
+  #findLane(task: DurableTask, orderBy: (message: Message) => string | undefined): void {
+    try {
+      task.lane = orderBy(task.message);
+      task.laneError = undefined;
+    } catch (thrown) {
+      task.laneError = toError(thrown);
+    }
+  }
+
+  /** It had no lane since `orderBy` threw: each attempt asks again. True if it has one now, and waits there for its turn. */
+  #hasMoved(task: DurableTask): boolean {
+    this.#findLane(task, this.settings.orderBy!);
+    if (task.lane === undefined) return false;
+    this.#lanes.add(task);
+    return true;
   }
 
   async #admitLater(key: TaskKey, delivery: Delivery, reading: Promise<Message>): Promise<void> {
@@ -283,6 +305,7 @@ export class Hold implements Task {
   }
 
   #call(task: DurableTask): void {
+    if (task.laneError) return this.#failed(task, task.laneError);
     const call = new Call(task, this.#place, () => this.#spoke(task, call));
     task.call = call;
     this.#running.add(task);
@@ -303,34 +326,34 @@ export class Hold implements Task {
     if (call.timedOut) return this.#threw(task, call, undefined);
     this.#ended(task);
     call.settle({ type: 'ack' });
-    if (call.word?.type === 'retry') this.#retryAsked(task, call.word.delayMs);
+    if (call.word?.type === 'retry') this.#failed(task, askedBy(call.word));
   }
 
   #threw(task: DurableTask, call: Call, thrown: unknown): void {
     this.#ended(task);
-    if (!this.#isInHand(task)) return;
-    if (call.word?.type === 'retry') return this.#retryAsked(task, call.word.delayMs);
+    if (this.#hasEnded) return;
     const error = call.timedOut
       ? new HandlerTimeoutError(this.#timeoutText(), { cause: thrown })
       : toError(thrown);
-    this.reports.failed(task.delivery, task.attempt, error);
-    this.#decide(task, error);
+    const { word } = call;
+    if (word?.type === 'retry') this.#failed(task, askedBy(word, error));
+    // The message stays acked; nobody else would hear of the error.
+    else if (word?.type === 'ack') this.reports.failed(task.delivery, call.attempt, error);
+    else if (!word) this.#failed(task, error);
   }
 
   /** The handler's first word: an ack or a reject counts at once, a retry begins when the call has ended. */
   #spoke(task: DurableTask, { word }: Call): void {
     if (!this.#isInHand(task)) return;
     if (word?.type === 'ack') this.#finish(task, () => task.delivery.ack());
-    else if (word?.type === 'reject') this.#reject(task, 'rejected', new Error(word.reason));
+    else if (word?.type === 'reject') this.#failed(task, new RejectError(word.reason));
   }
 
-  #retryAsked(task: DurableTask, delayMs: number | undefined): void {
+  /** One attempt has failed, in whatever way: it is told, and the policy decides. */
+  #failed(task: DurableTask, error: Error): void {
     if (!this.#isInHand(task)) return;
-    this.#decide(task, new RetryError({ ...(delayMs !== undefined && { delayMs }) }));
-  }
-
-  #decide(task: DurableTask, error: Error): void {
     const { attempt } = task;
+    this.reports.failed(task.delivery, attempt, error);
     const decision = decide(
       { outcome: 'threw', error, attempt },
       this.settings.retry,
@@ -369,10 +392,11 @@ export class Hold implements Task {
     for (const copy of task.copies ?? []) this.#fence.say(() => copy.ack());
   }
 
-  /** It is out of hand: the next of its lane may begin. */
+  /** It is out of hand: the next of its lane may begin once no call of it runs. */
   #release(task: DurableTask): void {
     this.#inHand.delete(task.key);
-    this.#lanes.done(task);
+    task.isOut = true;
+    if (!task.call) this.#lanes.done(task);
     this.#wake();
   }
 
@@ -392,10 +416,25 @@ export class Hold implements Task {
   /** First its deadline, and `drainTimeoutMs` later the patience with it. */
   #overdue(task: DurableTask): void {
     if (!task.call) return;
-    if (task.call.timedOut) return this.reports.stuck(task.delivery);
+    if (task.call.timedOut) return this.#giveUp(task, task.call);
     task.call.timedOut = true;
     task.call.abort(new HandlerTimeoutError(this.#timeoutText()));
     this.#deadlines.add(task, this.settings.drainTimeoutMs);
+  }
+
+  #giveUp(task: DurableTask, call: Call): void {
+    call.isGivenUp = true;
+    this.#givenUp += 1;
+    this.#tellIfQuiet();
+    this.reports.stuck(task.delivery);
+  }
+
+  get #isQuiet(): boolean {
+    return this.#running.size === this.#givenUp;
+  }
+
+  #tellIfQuiet(): void {
+    if (this.#isQuiet) for (const idle of this.#idle.splice(0)) idle();
   }
 
   #timeoutText(): string {
@@ -406,9 +445,19 @@ export class Hold implements Task {
   #ended(task: DurableTask): void {
     this.#deadlines.delete(task);
     this.#running.delete(task);
-    if (this.#running.size === 0) for (const idle of this.#idle.splice(0)) idle();
+    if (task.call?.isGivenUp) this.#givenUp -= 1;
+    task.call = undefined;
+    if (task.isOut) this.#lanes.done(task);
+    if (this.#idle.length > 0) this.#tellIfQuiet();
     this.#wake();
   }
+}
+
+function askedBy({ delayMs }: { readonly delayMs?: number }, cause?: Error): RetryError {
+  return new RetryError({
+    ...(delayMs !== undefined && { delayMs }),
+    ...(cause && { cause, reason: cause.message }),
+  });
 }
 
 function isRefusedByCatalogue(error: Error): boolean {

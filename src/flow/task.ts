@@ -25,13 +25,18 @@ export class DurableTask implements LaneItem, Dated {
   call: Call | undefined;
   /** Copies of the same message that came while this one is in hand. */
   copies: Delivery[] | undefined;
+  /** Undefined: of no lane. */
+  lane: string | undefined = undefined;
+  /** What `orderBy` threw the last time: then it has no lane. */
+  laneError: Error | undefined = undefined;
+  /** It is settled; a call of it may still run. */
+  isOut = false;
 
   constructor(
     /** One task at a time is in hand for each. */
     readonly key: TaskKey,
     readonly delivery: Delivery,
     readonly message: Message,
-    readonly lane: string | undefined,
   ) {
     this.attempt = delivery.attempt;
     this.redelivered = delivery.redelivered || delivery.envelope.resent;
@@ -53,6 +58,8 @@ export class Call implements DeliveryContext {
   /** The first settlement, by the handler or by the policy; later ones do not count. */
   word: Settlement | undefined;
   timedOut = false;
+  /** It did not end when it was told to. */
+  isGivenUp = false;
   readonly #place: CallPlace;
   readonly #onWord: () => void;
   #abort: AbortController | undefined;

@@ -39,11 +39,11 @@ describe('while the ownership has lapsed', () => {
     calls[1]!.delivery.settle!({ type: 'reject', reason: 'no' });
     await lab.pass();
     expect(calls.map(({ delivery }) => delivery.signal.aborted)).toEqual([false, false, false]);
-    expect([lab.news(), lab.reported]).toEqual([[], []]);
+    expect([lab.news(), lab.reported]).toEqual([[], ['failed 2 1 no']]);
     lab.ownership.answer('valid');
     await lab.pass();
     expect(lab.news().sort()).toEqual(['ack 1', 'reject for rejected 2']);
-    expect(lab.reported).toEqual(['buried p-2 rejected 1']);
+    expect(lab.reported).toEqual(['failed 2 1 no', 'buried p-2 rejected 1']);
   });
 
   it('what was settled is never said when it turns out to have ended', async () => {
@@ -262,6 +262,100 @@ describe('a retry', () => {
   });
 });
 
+describe('a failure is told', () => {
+  it('of an attempt that ends by a word, as of one that throws', async () => {
+    const lab = await new HoldLab(({ data }, { settle, attempt }) => {
+      if (attempt === 1) settle!({ type: 'retry' });
+      else if (data === 1) settle!({ type: 'reject', reason: 'no good' });
+    }).begin();
+    lab.deliver(1);
+    lab.deliver(2);
+    await lab.pass(200);
+    expect(lab.reported).toEqual([
+      'failed 1 1 The handler asked to be called again.',
+      'failed 1 2 no good',
+      'failed 2 1 The handler asked to be called again.',
+      'buried p-1 rejected 2',
+    ]);
+    expect(lab.news()).toEqual(['reject for rejected 1', 'ack 2']);
+  });
+
+  it('once for each attempt, also when the handler throws after its word', async () => {
+    const lab = await new HoldLab(({ data }, { settle, attempt }) => {
+      if (attempt > 1) return;
+      settle!(data === 'retry' ? { type: 'retry', delayMs: 10 } : { type: 'reject', reason: 'first' });
+      throw new Error('then');
+    }).begin();
+    lab.deliver('reject');
+    lab.deliver('retry');
+    await lab.pass(10);
+    expect(lab.reported.filter((report) => report.startsWith('failed'))).toEqual([
+      'failed reject 1 first',
+      'failed retry 1 then',
+    ]);
+    expect(lab.news()).toEqual(['reject for rejected reject', 'ack retry']);
+  });
+
+  it('of what is thrown after an early ack, and the message stays acked', async () => {
+    const lab = await new HoldLab(async (_, { settle }) => {
+      settle!({ type: 'ack' });
+      await Promise.resolve();
+      throw new Error('afterwards');
+    }).begin();
+    lab.deliver(1);
+    await lab.pass(60_000);
+    expect([lab.news(), lab.reported]).toEqual([['ack 1'], ['failed 1 1 afterwards']]);
+  });
+});
+
+describe('orderBy that throws', () => {
+  it('is a failed attempt of its message, which holds what is behind it', async () => {
+    const { handler, data } = held();
+    const lab = await new HoldLab(handler, {
+      orderBy: (message) => {
+        if (message.data === 1) throw new Error('no key');
+        return 'key';
+      },
+    }).begin();
+    lab.deliver(1);
+    lab.deliver(2);
+    await lab.pass(99);
+    expect([data(), lab.reported]).toEqual([[], ['failed 1 1 no key', 'failed 1 2 no key']]);
+    await lab.pass(1);
+    expect(lab.reported.slice(2)).toEqual(['failed 1 3 no key', 'buried p-1 attempts 3']);
+    expect(lab.said).toEqual([
+      'begin 1 of 1',
+      'begin 2 of 1',
+      'begin 3 of 1',
+      'reject for attempts 1',
+      'begin 1 of 2',
+    ]);
+  });
+
+  it('and later does not has its message wait for its turn in its lane', async () => {
+    const { calls, handler, data } = held();
+    let throws = true;
+    const lab = await new HoldLab(handler, {
+      concurrency: 2,
+      onFailure: 'pass',
+      orderBy: (message) => {
+        if (message.data === 1 && throws) throw new Error('no key');
+        return 'key';
+      },
+    }).begin();
+    lab.deliver(1);
+    lab.deliver(2);
+    await lab.pass();
+    throws = false;
+    await lab.pass(50);
+    expect(data()).toEqual([2]);
+    calls[0]!.end.resolve();
+    await lab.pass();
+    expect(data()).toEqual([2, 1]);
+    expect(calls[1]!.delivery.attempt).toBe(2);
+  });
+});
+
 describe('a dead letter that the broker does not take', () => {
   const rejecting = (_: Message, { settle }: DeliveryContext) => settle!({ type: 'reject', reason: 'no' });
 
@@ -344,6 +438,24 @@ describe('a handler', () => {
     expect(lab.reported).toEqual(['stuck 1']);
   });
 
+  it('that was given up is not waited for again; another one is', async () => {
+    const { calls, handler } = held();
+    const lab = await new HoldLab(handler, { concurrency: 2 }).begin();
+    lab.deliver(1);
+    await lab.pass(1_100);
+    lab.deliver(2);
+    await lab.pass(600);
+    expect(lab.reported).toEqual(['stuck 1']);
+    let isQuiet = false;
+    lab.hold.halt();
+    void lab.hold.quiet(new Promise(() => {})).then(() => (isQuiet = true));
+    await lab.pass();
+    expect(isQuiet).toBe(false);
+    calls[1]!.end.resolve();
+    await lab.pass();
+    expect(isQuiet).toBe(true);
+  });
+
   it('publishes under the ownership of the hold', async () => {
     const lab = await new HoldLab(() => {}).begin();
     expect(lab.fences).toEqual([lab.ownership]);
@@ -389,5 +501,37 @@ describe('lanes', () => {
     await lab.pass();
     expect(data()).toEqual(['a1', 'b1', 'b2', 'a2']);
     expect(lab.news()).toEqual(['ack b1', 'ack a1']);
+  });
+
+  it('stay taken until the call has ended, also when it settles before', async () => {
+    const { calls, handler, data } = held();
+    const lab = await new HoldLab(handler, { concurrency: 2, orderBy: () => 'a' }).begin();
+    for (const data of ['a1', 'a2']) lab.deliver(data);
+    await lab.pass();
+    calls[0]!.delivery.settle!({ type: 'ack' });
+    await lab.pass();
+    expect([data(), lab.news()]).toEqual([['a1'], ['ack a1']]);
+    calls[0]!.end.resolve();
+    await lab.pass();
+    expect(data()).toEqual(['a1', 'a2']);
+  });
+
+  it('hold what is behind a failing message also with onFailure pass, which lets pass what is of no lane', async () => {
+    const calls: unknown[] = [];
+    const lab = await new HoldLab(
+      ({ data }, { attempt }) => {
+        calls.push(data);
+        if (attempt === 1 && String(data).endsWith('1')) throw new Error('no');
+      },
+      {
+        onFailure: 'pass',
+        orderBy: (message) => (String(message.data).startsWith('a') ? 'a' : undefined),
+      },
+    ).begin();
+    for (const data of ['a1', 'a2', 'n1', 'n2']) lab.deliver(data);
+    await lab.pass();
+    expect(calls).toEqual(['a1', 'n1', 'n2']);
+    await lab.pass(50);
+    expect(calls.slice(3)).toEqual(['a1', 'a2', 'n1']);
   });
 });
