@@ -166,9 +166,7 @@ export class Consumers {
   #report(number: number, status: ConsumerStatus): void {
     const consumer = this.#register.get(number);
     if (!consumer) return;
-    const before = consumer.status;
     consumer.statuses.set(status);
-    if (status === before || consumer.plan.spec.ownership === 'shared') return;
-    if (status === 'standby' || status === 'fenced') this.#consuming.tellOwner(consumer, status, 0);
+    if (status === 'standby') this.#consuming.tellStandby(consumer);
   }
 }

@@ -7,7 +7,11 @@ import type { SubscriptionHandle } from './subscriber.js';
 export interface MasterEvents {
   /** The broker connection. `attempt` and `delayMs` speak of the next attempt. */
   session: { state: SessionState; reason: string; attempt: number; delayMs: number };
-  /** `takeoverMs`: from the grant until the consumer was ready; 0 for other changes. */
+  /**
+   * This master owns an exclusive queue and consumes (`active`), its ownership has ended (any other status says how: `fenced`, `waiting`,
+   * `lost`, `stopped`, `failed`), or another master owns the queue (`standby`, with that one's epoch). `takeoverMs`: from the grant until
+   * the consumer was ready; 0 after a pause and for other changes.
+   */
   owner: { queue: string; epoch: number; status: ConsumerStatus; takeoverMs: number };
   /** A subscriber may have missed messages: one for each subscription and outage. */
   gap: { subscription: SubscriptionHandle; reason: 'reconnect' | 'mailbox'; missed: number | undefined };
