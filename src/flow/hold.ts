@@ -1,5 +1,5 @@
 import type { Consumer, Delivery, LetterDetails, Ownership, Session } from '../backend.js';
-import type { Environment, Timer } from '../model/clock.js';
+import type { Environment } from '../model/clock.js';
 import type { DuplicateFilter } from '../model/duplicates.js';
 import type { Catalogue } from '../model/catalogue.js';
 import {
@@ -21,6 +21,8 @@ import { callHandler, isThenable, type Handler, type Publish } from './handler.j
 import { Lanes } from './lanes.js';
 import { Parcel } from './message-view.js';
 import { Call, DurableTask, taskKey, type CallPlace, type TaskKey } from './task.js';
+import { Retries } from './retries.js';
+import type { Setbacks } from './setbacks.js';
 import { Turnstile } from './turnstile.js';
 import type { Task, Turns } from './turns.js';
 
@@ -72,7 +74,7 @@ export class Hold implements Task {
   /** Their calls are being noted, and have not begun. */
   readonly #noting = new Set<DurableTask>();
   readonly #burials: Burials;
-  readonly #timers = new Map<DurableTask, Timer>();
+  readonly #retries: Retries;
   readonly #deadlines: Deadlines<DurableTask>;
   readonly #arrivals = new Turnstile();
   /** A schema that has not yet answered. */
@@ -90,6 +92,7 @@ export class Hold implements Task {
     readonly session: Session,
     readonly ownership: Ownership | undefined,
     readonly duplicates: DuplicateFilter,
+    setbacks: Setbacks,
     readonly settings: PumpSettings,
     readonly handler: Handler,
     readonly ports: PumpPorts,
@@ -111,6 +114,13 @@ export class Hold implements Task {
       forgotten: (delivery) => this.#forget(delivery),
     });
     this.#lanes = new Lanes(settings.onFailure);
+    this.#retries = new Retries({
+      environment: ports.environment,
+      policy: settings.retry,
+      lanes: this.#lanes,
+      setbacks,
+      due: () => this.#wake(),
+    });
     this.#deadlines = new Deadlines({ clock, graceMs: 20, due: (task) => this.#overdue(task) });
   }
 
@@ -157,9 +167,11 @@ export class Hold implements Task {
     for (const task of this.#running) task.call?.abort(reason);
     this.#arrivals.clear();
     this.#reading?.abort(reason);
-    for (const { delivery } of this.#inHand.values()) this.#forget(delivery);
+    for (const task of this.#inHand.values()) {
+      this.#retries.giveBack(task);
+      this.#forget(task.delivery);
+    }
     this.#burials.end();
-    for (const timer of this.#timers.values()) this.ports.environment.clock.clearTimeout(timer);
     this.#deadlines.clear();
   }
 
@@ -178,6 +190,7 @@ export class Hold implements Task {
       this.#scheduled = false;
       return false;
     }
+    if (task.notBefore > 0 && this.#retries.holdsBack(task)) return true;
     if (task.laneError && this.#hasMoved(task)) return true;
     const noted = task.delivery.begin(task.attempt);
     if (noted) void this.#beginNoted(task, noted);
@@ -225,8 +238,7 @@ export class Hold implements Task {
     }
     const attempts = delivery.attempt - 1;
     if (attempts >= this.settings.retry.attemptsMax) {
-      const error = `${attempts} handler calls have begun, and none of them ended well.`;
-      this.#bury(delivery, { reason: 'attempts', error, attempts });
+      this.#exhausted(delivery, attempts);
       return undefined;
     }
     try {
@@ -239,9 +251,18 @@ export class Hold implements Task {
     return undefined;
   }
 
+  #exhausted(delivery: Delivery, attempts: number): void {
+    const history = this.#retries.historyOf(delivery);
+    const last = history.at(-1);
+    const known = last ? ` Attempt ${last.attempt} failed: ${last.error}` : '';
+    const error = `${attempts} handler calls have begun, and none of them ended well.${known}`;
+    this.#bury(delivery, { reason: 'attempts', error, attempts, history });
+  }
+
   #admit(key: TaskKey, delivery: Delivery, message: Message): void {
     const task = new DurableTask(key, delivery, message);
     if (this.settings.orderBy) this.#findLane(task, this.settings.orderBy);
+    if (delivery.attempt > 1) this.#retries.recall(task);
     this.#inHand.set(key, task);
     this.#lanes.add(task);
     this.#wake();
@@ -282,7 +303,8 @@ export class Hold implements Task {
   #refuse(delivery: Delivery, thrown: unknown): void {
     const error = toError(thrown);
     const reason = isRefusedByCatalogue(error) ? 'invalid' : 'undecodable';
-    this.#bury(delivery, { reason, error: error.message, attempts: delivery.attempt - 1 });
+    const history = this.#retries.historyOf(delivery);
+    this.#bury(delivery, { reason, error: error.message, attempts: delivery.attempt - 1, history });
   }
 
   async #beginNoted(task: DurableTask, noted: Promise<void>): Promise<void> {
@@ -349,37 +371,33 @@ export class Hold implements Task {
     else if (word?.type === 'reject') this.#failed(task, new RejectError(word.reason));
   }
 
+  #tell(task: DurableTask, error: Error): void {
+    this.reports.failed(task.delivery, task.attempt, error);
+    this.#retries.note(task, task.attempt, error);
+  }
+
   /** One attempt has failed, in whatever way: it is told, and the policy decides. */
   #failed(task: DurableTask, error: Error): void {
     if (!this.#isInHand(task)) return;
     const { attempt } = task;
-    this.reports.failed(task.delivery, attempt, error);
+    if (!task.isTold) this.#tell(task, error);
+    task.isTold = false;
     const decision = decide(
       { outcome: 'threw', error, attempt },
       this.settings.retry,
       this.ports.environment,
     );
     if (decision.type === 'reject') this.#reject(task, decision.reason, error);
-    else if (decision.type === 'retry') this.#retryIn(task, decision.delayMs);
-  }
-
-  #retryIn(task: DurableTask, delayMs: number): void {
-    task.attempt++;
-    task.redelivered = true;
-    this.#lanes.wait(task);
-    const due = () => {
-      this.#timers.delete(task);
-      this.#lanes.retry(task);
+    else if (decision.type === 'retry') {
+      this.#retries.waitFor(task, decision.delayMs);
       this.#wake();
-    };
-    this.#timers.set(task, this.ports.environment.clock.setTimeout(due, delayMs));
-    this.#wake();
+    }
   }
 
   #reject(task: DurableTask, reason: LetterDetails['reason'], error: Error): void {
-    const { attempt, copies, delivery } = task;
+    const { attempt, copies, delivery, history = [] } = task;
     this.#release(task);
-    this.#bury(delivery, { reason, error: error.message, attempts: attempt }, copies);
+    this.#bury(delivery, { reason, error: error.message, attempts: attempt, history }, copies);
   }
 
   #bury(delivery: Delivery, letter: LetterDetails, copies: readonly Delivery[] = []): void {
@@ -426,6 +444,11 @@ export class Hold implements Task {
     call.isGivenUp = true;
     this.#givenUp += 1;
     this.#tellIfQuiet();
+    // It may never end: then nobody else would tell.
+    if (this.#isInHand(task)) {
+      this.#tell(task, new HandlerTimeoutError(this.#timeoutText()));
+      task.isTold = true;
+    }
     this.reports.stuck(task.delivery);
   }
 

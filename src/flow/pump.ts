@@ -2,11 +2,13 @@ import type { Ownership, Session } from '../backend.js';
 import { DuplicateFilter } from '../model/duplicates.js';
 import { StoppedError } from '../model/errors.js';
 import type { Handler } from './handler.js';
+import { Setbacks } from './setbacks.js';
 import { Hold, type PumpPorts, type PumpReports, type PumpSettings } from './hold.js';
 
 /** The data plane of one durable consumer: opens, drains and abandons what it holds, one hold after the other. */
 export class Pump {
   #hold: Hold | undefined;
+  readonly #setbacks: Setbacks;
   #closed: Promise<void> = Promise.resolve();
 
   constructor(
@@ -14,7 +16,9 @@ export class Pump {
     readonly handler: Handler,
     readonly ports: PumpPorts,
     readonly reports: PumpReports,
-  ) {}
+  ) {
+    this.#setbacks = new Setbacks(settings.prefetch);
+  }
 
   /** Resolves when what an earlier `drain` or `abandon` gave back is back. To be awaited before `open`. */
   get closed(): Promise<void> {
@@ -29,7 +33,7 @@ export class Pump {
     const { producerMemoryMs } = this.settings;
     const duplicates = isSame ? last.duplicates : new DuplicateFilter({ producerMemoryMs });
     const { settings, handler, ports, reports } = this;
-    this.#hold = new Hold(session, ownership, duplicates, settings, handler, ports, reports);
+    this.#hold = new Hold(session, ownership, duplicates, this.#setbacks, settings, handler, ports, reports);
     await this.#hold.begin();
   }
 

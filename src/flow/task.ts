@@ -1,4 +1,4 @@
-import type { Delivery } from '../backend.js';
+import type { Delivery, FailedAttempt } from '../backend.js';
 import type { Message } from '../model/message.js';
 import { checkSettlement, type DeliveryContext, type Publish, type Settlement } from './handler.js';
 import type { Dated } from './deadlines.js';
@@ -29,6 +29,12 @@ export class DurableTask implements LaneItem, Dated {
   lane: string | undefined = undefined;
   /** What `orderBy` threw the last time: then it has no lane. */
   laneError: Error | undefined = undefined;
+  /** Its next attempt is not due before that, on the monotonic clock; 0: it is due. */
+  notBefore = 0;
+  /** The latest failed attempts that this master knows of. */
+  history: FailedAttempt[] | undefined = undefined;
+  /** The failure of the present attempt has been told though its call still runs. */
+  isTold = false;
   /** It is settled; a call of it may still run. */
   isOut = false;
 

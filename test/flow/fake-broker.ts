@@ -8,6 +8,7 @@ import type {
 } from '../../src/backend.js';
 import type { Publish } from '../../src/flow/handler.js';
 import { Hold, type PumpSettings } from '../../src/flow/hold.js';
+import { Setbacks } from '../../src/flow/setbacks.js';
 import { Turns } from '../../src/flow/turns.js';
 import { DuplicateFilter } from '../../src/model/duplicates.js';
 import { FencedError } from '../../src/model/errors.js';
@@ -60,19 +61,23 @@ export interface FakeDelivery {
 
 /** A hold on a broker that does what the test says; what the broker is told is in `said`. */
 export class HoldLab {
-  readonly environment = virtualEnvironment();
+  readonly environment: ReturnType<typeof virtualEnvironment>;
   readonly ownership = new FakeOwnership();
   readonly said: string[] = [];
   readonly reported: string[] = [];
+  readonly letters: LetterDetails[] = [];
   /** What steps of the hold threw: faults of ours. */
   readonly broken: unknown[] = [];
   readonly duplicates = new DuplicateFilter({ producerMemoryMs: 60_000 });
   readonly fences: (Ownership | undefined)[] = [];
+  readonly setbacks: Setbacks;
   readonly hold: Hold;
   #sink!: ConsumerSink;
   #sequence = 0;
 
-  constructor(handler: Handler, settings: Partial<PumpSettings> = {}) {
+  constructor(handler: Handler, settings: Partial<PumpSettings> = {}, before?: HoldLab) {
+    this.environment = before?.environment ?? virtualEnvironment();
+    this.setbacks = before?.setbacks ?? new Setbacks(10);
     const { environment } = this;
     const consumer: Consumer = { close: async () => void this.said.push('close') };
     const session = {
@@ -86,6 +91,7 @@ export class HoldLab {
       session,
       this.ownership,
       this.duplicates,
+      this.setbacks,
       {
         queue: 'q',
         concurrency: 1,
@@ -154,6 +160,7 @@ export class HoldLab {
       ack: () => say('ack'),
       reject: (letter: LetterDetails) => {
         say(`reject for ${letter.reason}`);
+        this.letters.push(letter);
         return options.reject?.() ?? Promise.resolve();
       },
     };

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { DeliveryContext, Message } from '../../src/index.js';
+import type { HandlerFunction } from '../../src/flow/handler.js';
 import { Deferred } from '../../src/flow/deferred.js';
 import { BrokerFullError, SessionLostError, StoppedError, UnsupportedError } from '../../src/model/errors.js';
 import { HoldLab } from './fake-broker.js';
@@ -65,7 +66,7 @@ describe('while the ownership has lapsed', () => {
     const lab = await new HoldLab(handler).begin();
     const noted = new Deferred<void>();
     lab.deliver(1, { redelivered: true, attempt: 2, begin: () => noted.promise });
-    await lab.pass();
+    await lab.pass(50);
     lab.ownership.state = 'lapsed';
     noted.resolve();
     await lab.pass();
@@ -129,7 +130,7 @@ describe('an attempt', () => {
     const lab = await new HoldLab(handler).begin();
     const noted = new Deferred<void>();
     lab.deliver(1, { redelivered: true, attempt: 3, begin: () => noted.promise });
-    await lab.pass();
+    await lab.pass(50);
     expect([data(), lab.said]).toEqual([[], ['begin 3 of 1']]);
     noted.resolve();
     await lab.pass();
@@ -155,7 +156,7 @@ describe('an attempt', () => {
       const lab = await new HoldLab(handler).begin();
       const noted = new Deferred<void>();
       lab.deliver(1, { redelivered: true, attempt: 2, begin: () => noted.promise });
-      await lab.pass();
+      await lab.pass(50);
       lab.hold.halt();
       if (when === 'before') noted.resolve();
       await lab.pass();
@@ -356,6 +357,111 @@ describe('orderBy that throws', () => {
   });
 });
 
+describe('what was given back with failed attempts', () => {
+  const failing: HandlerFunction = (_, { attempt }) => {
+    throw new Error(`no ${attempt}`);
+  };
+
+  /** One hold after the other, as with a pause between them. */
+  async function again(before: HoldLab, handler: HandlerFunction, settings = {}) {
+    before.hold.end(new StoppedError('paused'));
+    return new HoldLab(handler, settings, before).begin();
+  }
+
+  it('waits no longer than it still had to, if it comes again to this master', async () => {
+    const retry = { attemptsMax: 3, minDelayMs: 60_000, maxDelayMs: 60_000 };
+    const first = await new HoldLab(failing, { retry }).begin();
+    first.deliver(1, { sequence: 1 });
+    await first.pass(10_000);
+    const second = await again(first, failing, { retry });
+    second.deliver(1, { sequence: 1, attempt: 2, redelivered: true });
+    second.deliver(2, { sequence: 2 });
+    await second.pass(5_000);
+    const third = await again(second, failing, { retry });
+    third.deliver(1, { sequence: 1, attempt: 2, redelivered: true });
+    await third.pass(14_999);
+    expect([second.said, third.said]).toEqual([[], []]);
+    await third.pass(1);
+    expect(third.said).toEqual(['begin 2 of 1']);
+  });
+
+  it('waits the delay of the policy for its attempt, if another master gave it back', async () => {
+    const retry = { attemptsMax: 9, minDelayMs: 100, maxDelayMs: 60_000 };
+    const lab = await new HoldLab(() => {}, { retry, concurrency: 2, onFailure: 'pass' }).begin();
+    lab.deliver(1, { attempt: 4, redelivered: true });
+    lab.deliver(2);
+    await lab.pass(199);
+    expect(lab.news()).toEqual(['ack 2']);
+    await lab.pass(1);
+    expect(lab.news()).toEqual(['ack 1']);
+  });
+
+  it('and has one attempt behind it, perhaps of a master that crashed, comes at once', async () => {
+    const lab = await new HoldLab(() => {}).begin();
+    lab.deliver(1, { attempt: 2, redelivered: true });
+    await lab.pass();
+    expect(lab.news()).toEqual(['ack 1']);
+  });
+
+  it('comes at once if its call was only cut off', async () => {
+    const { handler } = held();
+    const first = await new HoldLab(handler).begin();
+    first.deliver(1, { sequence: 1, attempt: 2, redelivered: true });
+    await first.pass(50);
+    const second = await again(first, () => {});
+    second.deliver(1, { sequence: 1, attempt: 2, redelivered: true });
+    await second.pass();
+    expect(second.news()).toEqual(['ack 1']);
+  });
+
+  it('goes to the dead letters with the history that this master knows', async () => {
+    const first = await new HoldLab(failing).begin();
+    first.deliver(1, { sequence: 1 });
+    await first.pass(50);
+    const second = await again(first, failing);
+    const { clock } = second.environment;
+    second.deliver(1, { sequence: 1, attempt: 3, redelivered: true });
+    await second.pass(100);
+    const at = (ms: number) => clock.wall() - clock.now() + ms;
+    expect(second.letters).toEqual([
+      {
+        reason: 'attempts',
+        error: 'no 3',
+        attempts: 3,
+        history: [
+          { attempt: 1, at: at(0), error: 'no 1' },
+          { attempt: 2, at: at(50), error: 'no 2' },
+          { attempt: 3, at: at(100), error: 'no 3' },
+        ],
+      },
+    ]);
+  });
+
+  it('and whose last call never ended goes there with the last error that is known', async () => {
+    const first = await new HoldLab(failing).begin();
+    first.deliver(1, { sequence: 1 });
+    await first.pass();
+    const second = await again(first, failing);
+    second.deliver(1, { sequence: 1, attempt: 4, redelivered: true });
+    await second.pass();
+    expect(second.letters[0]!.error).toMatch(/3 handler calls.*Attempt 1 failed: no 1/);
+  });
+
+  it('keeps of its history what came last, each error cut', async () => {
+    const lab = await new HoldLab(
+      (_, { attempt }) => {
+        throw new Error(`${attempt} ${'x'.repeat(5_000)}`);
+      },
+      { retry: { attemptsMax: 30, minDelayMs: 1, maxDelayMs: 1 } },
+    ).begin();
+    lab.deliver(1);
+    await lab.pass(100);
+    const { history } = lab.letters[0]!;
+    expect(history.map(({ attempt }) => attempt)).toEqual(Array.from({ length: 20 }, (_, at) => at + 11));
+    expect(new Set(history.map(({ error }) => error.length))).toEqual(new Set([1_000]));
+  });
+});
+
 describe('a dead letter that the broker does not take', () => {
   const rejecting = (_: Message, { settle }: DeliveryContext) => settle!({ type: 'reject', reason: 'no' });
 
@@ -435,7 +541,10 @@ describe('a handler', () => {
     expect(calls[0]!.delivery.signal.aborted).toBe(true);
     expect([data(), lab.reported]).toEqual([[1], []]);
     await lab.pass(600);
-    expect(lab.reported).toEqual(['stuck 1']);
+    expect(lab.reported).toEqual([
+      'failed 1 1 The handler of queue "q" ran for more than handlerTimeoutMs (1000).',
+      'stuck 1',
+    ]);
   });
 
   it('that was given up is not waited for again; another one is', async () => {
@@ -445,7 +554,7 @@ describe('a handler', () => {
     await lab.pass(1_100);
     lab.deliver(2);
     await lab.pass(600);
-    expect(lab.reported).toEqual(['stuck 1']);
+    expect(lab.reported.at(-1)).toEqual('stuck 1');
     let isQuiet = false;
     lab.hold.halt();
     void lab.hold.quiet(new Promise(() => {})).then(() => (isQuiet = true));

@@ -242,8 +242,17 @@ export class HubPeer {
     return ids.flatMap((id) => {
       const letter = letters.get(id);
       if (!letter) return [];
-      const { envelope, reason, error, attempts, at } = letter;
-      return { id, reason, error, attempts, at, topic: envelope.topic, bytes: packEnvelope(envelope) };
+      const { envelope, reason, error, attempts, at, history } = letter;
+      return {
+        id,
+        reason,
+        error,
+        attempts,
+        at,
+        history,
+        topic: envelope.topic,
+        bytes: packEnvelope(envelope),
+      };
     });
   }
 }
