@@ -5,6 +5,8 @@ export type OutboxEvent =
   | { type: 'session.connected' }
   | { type: 'session.blocked' }
   | { type: 'session.lost' }
+  | { type: 'spool.filled' }
+  | { type: 'spool.emptied' }
   | { type: 'supervisor.stop' };
 
 /**
@@ -12,6 +14,8 @@ export type OutboxEvent =
  *
  * - `holding`: the broker takes nothing; publishes wait for their deadline.
  * - `flowing`: publishes go out within the window.
+ * - `spooling`: messages are in the spool, and what is published goes there too. Within it `holding` waits for the broker,
+ *   and `flowing` sends what the spool holds.
  * - `draining`: the master stops; what was published is still sent, nothing new is taken.
  * - `stopped`: final.
  */
@@ -19,18 +23,45 @@ export const outboxMachine = setup({
   types: { events: {} as OutboxEvent },
   actors: {
     flow: resourceSlot<OutboxEvent, Record<string, never>>(),
+    /** Tells whether the spool holds anything; nothing, without a spool. */
+    spool: resourceSlot<OutboxEvent, Record<string, never>>(),
     drain: promiseSlot<void, Record<string, never>>(),
   },
 }).createMachine({
   id: 'outbox',
   initial: 'holding',
+  invoke: { src: 'spool', input: () => ({}) },
   states: {
     holding: {
-      on: { 'session.connected': 'flowing', 'supervisor.stop': 'draining' },
+      on: {
+        'session.connected': 'flowing',
+        'spool.filled': 'spooling',
+        'supervisor.stop': 'draining',
+      },
     },
     flowing: {
       invoke: { src: 'flow', input: () => ({}) },
-      on: { 'session.blocked': 'holding', 'session.lost': 'holding', 'supervisor.stop': 'draining' },
+      on: {
+        'session.blocked': 'holding',
+        'session.lost': 'holding',
+        'spool.filled': 'spooling.flowing',
+        'supervisor.stop': 'draining',
+      },
+    },
+    spooling: {
+      initial: 'holding',
+      states: {
+        holding: { on: { 'session.connected': 'flowing', 'spool.emptied': '#outbox.holding' } },
+        flowing: {
+          invoke: { src: 'flow', input: () => ({}) },
+          on: {
+            'session.blocked': 'holding',
+            'session.lost': 'holding',
+            'spool.emptied': '#outbox.flowing',
+          },
+        },
+      },
+      on: { 'supervisor.stop': 'draining' },
     },
     draining: {
       // What flows while draining flows as before.

@@ -3,6 +3,7 @@ export type {
   ConsumeOptions,
   MasterOptions,
   RetryOptions,
+  SpoolOptions,
   StopOptions,
   SubscribeOptions,
 } from './master/options.js';
@@ -20,10 +21,10 @@ export type {
   PublishOptions,
   Settlement,
 } from './flow/handler.js';
-export type { Receipt } from './flow/outgoing.js';
 export { Catalogue, defineMessages, type } from './model/catalogue.js';
 export type { Definitions } from './model/key-checks.js';
 export type { Message } from './model/message.js';
+export type { Receipt } from './model/receipt.js';
 export type { StandardSchema } from './model/standard-schema.js';
 export type { MaybeCatalogue, MessageOf, PatternInput } from './model/typed-message.js';
 export { topicMatches, type TopicInput } from './model/topic.js';

@@ -7,6 +7,7 @@ import { Deferred } from './flow/deferred.js';
 import { Drains } from './flow/drains.js';
 import { Dispatcher } from './flow/dispatcher.js';
 import { Events } from './flow/events.js';
+import type { Spool } from './flow/spool.js';
 import { Link } from './flow/link.js';
 import { Turns } from './flow/turns.js';
 import { findBackend } from './master/broker.js';
@@ -28,6 +29,7 @@ import {
 import type { DeadLetter } from './master/letters.js';
 import { Queues, type CallOptions, type DeleteQueueOptions, type LettersOptions } from './master/queues.js';
 import { Publishing } from './master/publishing.js';
+import { findSpool } from './master/spool.js';
 import type { SubscriptionHandle } from './master/subscriber.js';
 import { Subscribers } from './master/subscribers.js';
 import type { ConsumeOptionsOf, HandlerOf, PublishOf, WaitResult } from './master/typed-calls.js';
@@ -52,7 +54,16 @@ const KILL_AFTER_DRAIN_MS = 2_000;
 export async function createMaster<C extends MaybeCatalogue = undefined>(
   options: MasterOptions<C>,
 ): Promise<Master<C>> {
-  const master = new Master<C>(options);
+  const opening = findSpool(options);
+  // Without one it begins at once.
+  const spool = opening && (await opening);
+  let master: Master<C>;
+  try {
+    master = new Master<C>(options, spool);
+  } catch (error) {
+    await spool?.close();
+    throw error;
+  }
   await master.ready;
   return master;
 }
@@ -80,7 +91,8 @@ export class Master<C extends MaybeCatalogue = undefined> {
   #status: MasterStatus = 'starting';
   #gaveUp: Error | undefined;
 
-  constructor(options: MasterOptions<C>) {
+  /** @internal `createMaster` opens the spool first. */
+  constructor(options: MasterOptions<C>, spool?: Spool) {
     const limits = (this.#limits = checkMasterOptions(options));
     const backend = findBackend(options.broker, limits);
     const { clock, random } = limits.environment;
@@ -92,7 +104,7 @@ export class Master<C extends MaybeCatalogue = undefined> {
       events.emit('warning', { code: 'INTERNAL', text: toError(error).message }),
     );
     this.#queues = new Queues({ limits, link });
-    const publishing = new Publishing({ limits, link, drains, incarnation });
+    const publishing = new Publishing({ limits, link, drains, events, incarnation, spool });
     this.name = limits.name;
     this.done = this.#done.promise;
     this.#connection = new Connection({ backend, limits, link, drains, events, incarnation });

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { placesOf } from '../src/backends/file/runtime-folder.js';
-import { identityOf } from '../src/backends/file/process-identity.js';
+import { identityOf } from '../src/folder/process-identity.js';
 import { eventually } from './eventually.js';
 import { Laboratory } from './lab/laboratory.js';
 import { MARK } from './lab/processes.js';

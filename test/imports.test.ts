@@ -22,12 +22,14 @@ function importsOf(file: string): { from: string; typesOnly: boolean }[] {
 /** The layers from the bottom to the top; a file may import from its own and from those its layer names. */
 const layers: { at: RegExp; mayImport: RegExp[] }[] = [
   { at: /^src\/model\//, mayImport: [] },
+  { at: /^src\/folder\//, mayImport: [/^src\/model\//] },
   { at: /^src\/backend\.ts$/, mayImport: [/^src\/model\//] },
   { at: /^src\/backends\/hub\//, mayImport: [/^src\/model\//, /^src\/backend\.js$/] },
   {
     at: /^src\/backends\/(memory|file)\//,
-    mayImport: [/^src\/model\//, /^src\/backend\.js$/, /^src\/backends\/hub\//],
+    mayImport: [/^src\/(model|folder)\//, /^src\/backend\.js$/, /^src\/backends\/hub\//],
   },
+  { at: /^src\/spool\//, mayImport: [/^src\/(model|folder)\//, /^src\/flow\/(spool|outgoing)\.js$/] },
   { at: /^src\/flow\//, mayImport: [/^src\/model\//, /^src\/backend\.js$/] },
   { at: /^actors\//, mayImport: [/^src\/model\//, /^src\/backend\.js$/] },
   { at: /^src\/cli\.ts$/, mayImport: [/^src\/(model|backends)\//] },
@@ -59,6 +61,15 @@ describe('imports', () => {
       (file) =>
         !file.startsWith('actors') &&
         importsOf(file).some(({ from, typesOnly }) => /^xstate($|\/)/.test(from) && !typesOnly),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it('take a spool, and LMDB with it, only when one is asked for', () => {
+    const wrong = files.filter(
+      (file) =>
+        !file.startsWith('src/spool/') &&
+        importsOf(file).some(({ from, typesOnly }) => from.startsWith('src/spool/') && !typesOnly),
     );
     expect(wrong).toEqual([]);
   });

@@ -1,8 +1,11 @@
+import { mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Backend, ConnectOptions, Session } from '../src/backend.js';
 import type { HubSession } from '../src/backends/hub/hub-session.js';
 import { memoryBackend } from '../src/backends/memory/index.js';
-import { createMaster, type Master, type MasterEvents } from '../src/index.js';
+import { createMaster, type Master, type MasterEvents, type MasterOptions } from '../src/index.js';
 import { systemEnvironment } from '../src/model/clock.js';
 import { AccessError, ConnectError, FencedError, QueueSettingsError } from '../src/model/errors.js';
 import { eventually, rejection } from './eventually.js';
@@ -43,6 +46,7 @@ class Witness {
       'dead-letter': true,
       lost: true,
       limit: true,
+      spool: true,
       restart: true,
       warning: true,
     };
@@ -84,6 +88,7 @@ afterEach(async () => {
 async function witnessed(
   tamper: (session: HubSession, options: ConnectOptions) => void,
   connect: (options: ConnectOptions) => void = () => {},
+  options: Partial<MasterOptions> = {},
 ) {
   const hub = memoryBackend();
   const broker: Backend = {
@@ -97,7 +102,7 @@ async function witnessed(
   };
   const witness = new Witness();
   const environment = { ...systemEnvironment, random: () => 0 };
-  const master = await createMaster({ name: 'm', broker, environment, inspect: witness.inspect });
+  const master = await createMaster({ name: 'm', broker, environment, inspect: witness.inspect, ...options });
   masters.push(master);
   witness.watch(master);
   return { master, witness };
@@ -172,6 +177,27 @@ describe("the broker's password is in no error, event, snapshot or inspector mes
     };
     for (const [name, call] of Object.entries(calls)) await witness.refused(name, call());
     expectNothingTold(witness, ...Object.keys(calls).map((name) => `${name}: `), 'ERR_QUEUE_SETTINGS');
+  });
+
+  it('when a spooled message is refused for good, nor in the file where it is set aside', async () => {
+    const parent = realpathSync(mkdtempSync(join(tmpdir(), 'signalbox-secrets-')));
+    const spool = join(parent, 'spool');
+    const sessions: HubSession[] = [];
+    const { master, witness } = await witnessed(
+      (session) => {
+        session.publish = () => (sessions.length > 1 ? Promise.reject(final()) : new Promise(() => {}));
+        sessions.push(session);
+      },
+      () => {},
+      { spool, publishTimeoutMs: 20 },
+    );
+    expect(await master.publish('a', 1)).toMatchObject({ outcome: 'spooled' });
+    sessions[0]!.drop(passing());
+    await eventually('it is set aside', () => witness.seen.some((text) => text.includes('SPOOL_REFUSED')));
+    witness.show('refused.jsonl', readFileSync(join(spool, 'refused.jsonl'), 'utf8'));
+    expectNothingTold(witness, 'refused.jsonl: ', 'Never.');
+    await master.stop();
+    rmSync(parent, { recursive: true });
   });
 
   it('when a subscriber or a consumer crashes and is given up', async () => {

@@ -2,8 +2,8 @@ import { readdir } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { livingHub } from '../../src/backends/file/hub-record.js';
-import { isAlive } from '../../src/backends/file/process-identity.js';
 import { placesOf } from '../../src/backends/file/runtime-folder.js';
+import { isAlive } from '../../src/folder/process-identity.js';
 
 const LOOK_MS = 20;
 /** So long a hub may take to end. */

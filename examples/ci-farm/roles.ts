@@ -123,7 +123,7 @@ async function untilConfirmed(publishing: Promise<Receipt>): Promise<Receipt> {
       return await publishing;
     } catch (error) {
       if (!(error instanceof TimeoutError)) throw error;
-      publishing = error.retry() as Promise<Receipt>;
+      publishing = error.retry();
     }
 }
 

@@ -1,6 +1,6 @@
 import type { Clock } from '../model/clock.js';
 import { DeadlineError, OutboxFullError, StoppedError } from '../model/errors.js';
-import type { Receipt } from './outgoing.js';
+import type { Receipt } from '../model/receipt.js';
 import { Turnstile } from './turnstile.js';
 
 /** A publish before its data is known to be valid. */

@@ -1,6 +1,6 @@
 import { OptionError } from '../model/errors.js';
 import type { Message } from '../model/message.js';
-import type { Receipt } from './outgoing.js';
+import type { Receipt } from '../model/receipt.js';
 
 /**
  * What a handler may say before it returns. The first word counts. A `delayMs` that makes no sense (negative, NaN) is as none:

@@ -21,17 +21,40 @@ export class Line {
     this.#inOrder = false;
   }
 
+  get first(): Outgoing | undefined {
+    this.#putInOrder();
+    return this.#again.at(-1) ?? this.#fresh.values().next().value;
+  }
+
   take(): Outgoing | undefined {
-    if (!this.#inOrder) this.#again.sort((one, other) => other.sequence - one.sequence);
-    this.#inOrder = true;
+    this.#putInOrder();
     const message = this.#again.pop() ?? this.#fresh.values().next().value;
     if (message) this.#fresh.delete(message);
     return message;
   }
 
+  /** The first ones that no fence holds here. */
+  unfenced(count: number): Outgoing[] {
+    this.#putInOrder();
+    const found: Outgoing[] = [];
+    const look = (message: Outgoing): boolean => {
+      if (!message.terms.fence) found.push(message);
+      return found.length === count;
+    };
+    for (let at = this.#again.length - 1; at >= 0; at--) if (look(this.#again[at]!)) return found;
+    for (const message of this.#fresh) if (look(message)) return found;
+    return found;
+  }
+
   delete(message: Outgoing): void {
     if (this.#fresh.delete(message)) return;
-    const at = this.#again.indexOf(message);
+    // The next ones stand last.
+    const at = this.#again.lastIndexOf(message);
     if (at >= 0) this.#again.splice(at, 1);
+  }
+
+  #putInOrder(): void {
+    if (!this.#inOrder) this.#again.sort((one, other) => other.sequence - one.sequence);
+    this.#inOrder = true;
   }
 }

@@ -1,23 +1,14 @@
 import type { Session } from '../backend.js';
 import type { Clock } from '../model/clock.js';
-import {
-  OutboxFullError,
-  RetryExpiredError,
-  SessionLostError,
-  StoppedError,
-  TimeoutError,
-} from '../model/errors.js';
-import type { Envelope } from '../model/message.js';
-import { OpenNumbersTracker } from '../model/open-numbers.js';
-import { brokerError } from '../model/secrets.js';
-import { Confirms } from './confirms.js';
+import { OutboxFullError, RetryExpiredError, StoppedError, TimeoutError } from '../model/errors.js';
+import type { Receipt } from '../model/receipt.js';
+import { Backlog, type BacklogOptions } from './backlog.js';
+import { Channel } from './channel.js';
 import { Deadlines } from './deadlines.js';
-import { Line } from './line.js';
-import { Lingering } from './lingering.js';
-import { Outgoing, type OwnEnvelope, type Receipt, type Terms } from './outgoing.js';
-
-/** A checked message that has no number yet. */
-export type Draft = Pick<Envelope, 'topic' | 'headers' | 'payload'>;
+import { Lapsed } from './lapsed.js';
+import { Outgoing, type OwnEnvelope, type Terms } from './outgoing.js';
+import { Overflow } from './overflow.js';
+import { Producer, type Draft } from './producer.js';
 
 export interface OutboxOptions {
   readonly clock: Clock;
@@ -29,109 +20,122 @@ export interface OutboxOptions {
   readonly window: number;
   /** Waiting for a place in the window. */
   readonly waitingMax: number;
+  /** Where messages go that pass their deadline. */
+  readonly spooling: Omit<BacklogOptions, 'clock' | 'wake'> | undefined;
 }
 
 /** For so long a message of unknown outcome may be sent again under its number. */
 const RETRY_MS = 600_000;
 
-/**
- * What is published and not yet confirmed: a window at the broker, a bounded line behind it. What a lost session left
- * unconfirmed is sent again over the next, first and in order, flagged. Every publish ends at its deadline.
- */
+/** What is published and not yet confirmed, and the publishers who wait: each publish ends at its deadline. */
 export class Outbox {
-  readonly #options: OutboxOptions;
-  readonly #numbers = new OpenNumbersTracker();
-  /** Everything whose publisher waits: sent, to be sent again, and in the line. */
+  readonly #producer: Producer;
+  readonly #channel: Channel;
+  readonly #waitingMax: number;
+  /** Everything whose publisher waits: sent, to be sent again, lapsed, in the line, and on its way to the disk. */
   readonly #pending: Deadlines<Outgoing>;
-  readonly #line = new Line();
-  readonly #lingering: Lingering;
-  readonly #confirms: Confirms;
-  #sentCount = 0;
-  #session: Session | undefined;
-  #flowing = false;
+  readonly #backlog: Backlog | undefined;
+  readonly #overflow: Overflow | undefined;
+  readonly #lapsed: Lapsed;
   #stopped = false;
-  #idle: (() => void)[] = [];
+  #idle: { isIdle: () => boolean; resolve: () => void }[] = [];
 
   constructor(options: OutboxOptions) {
-    const { clock, waitingMax } = options;
-    this.#options = options;
+    const { clock, waitingMax, window, spooling } = options;
+    this.#waitingMax = waitingMax;
+    this.#producer = new Producer({ ...options, lingeringMax: waitingMax });
     this.#pending = new Deadlines({ clock, graceMs: 5, due: (message) => this.#timedOut(message) });
-    this.#lingering = new Lingering({ clock, numbers: this.#numbers, max: waitingMax });
-    this.#confirms = new Confirms({
-      confirmed: (messages, over) => {
-        for (const message of messages) this.#confirmed(message, over);
-        this.#flow();
+    const flow = () => this.#channel.flow();
+    const backlog = spooling && new Backlog({ ...spooling, clock, wake: flow });
+    this.#backlog = backlog;
+    this.#channel = new Channel({
+      window,
+      backlog,
+      again: (envelope) => this.#producer.again(envelope),
+      confirmed: (message) => {
+        this.#settle(message);
+        message.resolve({ id: message.id, outcome: 'confirmed' });
       },
-      refused: (messages, over, error) => {
-        for (const message of messages) this.#refused(message, over, error);
-        // What a lost session had waits for the next one.
-        if (!(error instanceof SessionLostError)) this.#flow();
+      confirmedLate: (message) => this.#producer.confirmedLate(message),
+      refused: (message, error) => {
+        this.#settle(message);
+        message.reject(error);
       },
+      held: () => this.#overflow?.soon(),
+      cameBack: () => this.#lookIdle(),
     });
+    this.#lapsed = new Lapsed({
+      valid: (message) => this.#channel.add(message),
+      ended: (message, reason) => this.#giveUp(message, reason, false),
+    });
+    const { line } = this.#channel;
+    this.#overflow =
+      backlog &&
+      new Overflow({
+        ...{ backlog, waitingMax, line, flow },
+        pending: this.#pending,
+        isFlowing: () => this.#channel.isFlowing,
+        expire: (message) => this.#expire(message),
+        satisfied: () => this.#lookIdle(),
+      });
   }
 
   get waiting(): number {
-    return this.#line.size;
+    return this.#channel.line.size + this.#lapsed.size;
   }
 
-  /** Resolves once the broker has taken responsibility. TimeoutError at the deadline: it says what is known. */
+  /**
+   * Resolves once the broker has taken responsibility, or the spool. Without a spool, and under a fence, TimeoutError at
+   * the deadline: it says what is known.
+   */
   publish(draft: Draft, terms: Terms): Promise<Receipt> {
-    if (this.#stopped) return Promise.reject(new StoppedError('The master has stopped: nothing was sent.'));
-    if (terms.signal?.aborted) return Promise.reject(terms.signal.reason as Error);
-    if (this.waiting >= this.#options.waitingMax)
-      return Promise.reject(
-        new OutboxFullError(
-          `${this.waiting} messages wait to be sent, which is the limit; nothing was sent. ` +
-            'Await the publishes before, or publish later.',
-        ),
-      );
-    return this.#enter(this.#number(draft), terms, 0);
+    if (terms.signal?.aborted && !this.#stopped) return Promise.reject(terms.signal.reason as Error);
+    const refusal = this.#refusal(terms);
+    if (refusal) return Promise.reject(refusal);
+    return this.#enter(this.#producer.number(draft), terms, 0);
   }
 
   /** Publishes flow over this session from now on. What the one before left unconfirmed goes first. */
   open(session: Session): void {
-    this.#session = session;
-    this.#flowing = true;
-    for (const message of this.#pending.items())
-      if (message.state === 'sent' && message.over !== session) this.#takeBack(message);
-    this.#flow();
+    this.#channel.open(session, this.#pending.items());
   }
 
   /** The broker takes nothing for now, or there is none. */
   hold(): void {
-    this.#flowing = false;
+    this.#channel.hold();
   }
 
-  /** Resolves when everything is confirmed, or at the deadline; then what is left is rejected and nothing is taken. */
+  /**
+   * Resolves when everything is confirmed, or at the deadline; then what is left goes into the spool, or is rejected. Nothing
+   * more is taken; what the spool holds stays there.
+   */
   async drain(deadline: Promise<void>): Promise<void> {
     this.#stopped = true;
-    if (this.#pending.size > 0)
-      await Promise.race([new Promise<void>((resolve) => this.#idle.push(resolve)), deadline]);
-    for (const message of this.#pending.items()) {
-      const what = message.sendings > 0 ? 'it may have been taken' : 'it was never sent';
-      this.#end(message);
-      message.reject(
-        new StoppedError(`The master stopped before message ${message.id} was confirmed; ${what}.`),
-      );
-    }
+    this.#backlog?.stop();
+    const answered = this.#whenIdle(() => this.#pending.size === 0 && !this.#backlog?.isAnyAway);
+    await Promise.race([answered, deadline]);
+    this.hold();
+    for (const message of this.#pending.items())
+      if (!message.place) {
+        if (this.#overflow && !message.terms.fence) this.#overflow.overdue(message);
+        else this.#expire(message);
+      }
+    await this.#whenIdle(() => this.#pending.size === 0);
     this.#pending.clear();
-    this.#lingering.clear();
+    this.#producer.end();
+    await this.#backlog?.close();
   }
 
-  #number({ topic, headers, payload }: Draft): OwnEnvelope {
-    const { clock, incarnation, source } = this.#options;
-    const sequence = this.#numbers.next();
-    return {
-      id: `${incarnation}-${sequence}`,
-      topic,
-      time: clock.wall(),
-      source,
-      headers,
-      payload,
-      origin: { producer: incarnation, sequence, open: this.#numbers.ranges() },
-      resent: false,
-      fence: undefined,
-    };
+  /** Why nothing more is taken. */
+  #refusal(terms: Terms): Error | undefined {
+    if (this.#stopped) return new StoppedError('The master has stopped: nothing was sent.');
+    if (this.#overflow?.takes(terms)) return this.#backlog!.refusal;
+    const { waiting } = this;
+    if (waiting < this.#waitingMax) return undefined;
+    return new OutboxFullError(
+      `${waiting} messages wait to be sent, which is the limit; nothing was sent. ` +
+        'Await the publishes before, or publish later.',
+    );
   }
 
   #enter(envelope: OwnEnvelope, terms: Terms, sendings: number): Promise<Receipt> {
@@ -144,119 +148,101 @@ export class Outbox {
     });
     const message = new Outgoing(envelope, terms, resolve, reject);
     message.sendings = sendings;
+    if (this.#overflow?.takes(terms)) {
+      message.state = 'spooled';
+      this.#overflow.keep(message);
+      return receipt;
+    }
     if (terms.signal) this.#listen(message, terms.signal);
     this.#pending.add(message, terms.timeoutMs);
-    if (this.#mayFlow() && this.waiting === 0) this.#send(message, this.#session!);
-    else this.#line.add(message);
+    const { fence } = terms;
+    if (fence && !fence.valid()) this.#lapsed.add(message, fence);
+    else this.#channel.add(message);
     return receipt;
   }
 
-  #mayFlow(): boolean {
-    return this.#flowing && this.#sentCount < this.#options.window;
-  }
-
-  #flow(): void {
-    while (this.#mayFlow()) {
-      const message = this.#line.take();
-      if (!message) return;
-      this.#send(message, this.#session!);
-    }
-  }
-
-  #send(message: Outgoing, session: Session): void {
-    const envelope = message.sendings === 0 ? message.envelope : this.#flagged(message.envelope);
-    message.state = 'sent';
-    message.over = session;
-    message.sendings++;
-    this.#sentCount++;
-    this.#confirms.send(message, envelope, session);
-  }
-
-  #flagged(envelope: OwnEnvelope): OwnEnvelope {
-    return { ...envelope, origin: { ...envelope.origin, open: this.#numbers.ranges() }, resent: true };
-  }
-
-  #confirmed(message: Outgoing, over: Session): void {
-    if (message.over !== over) return;
-    // A confirm after the deadline still says that no copy is under way.
-    if (message.state === 'ended') this.#lingering.close(message);
-    if (message.state !== 'sent') return;
-    this.#settle(message);
-    message.resolve({ id: message.id, outcome: 'confirmed' });
-  }
-
-  #refused(message: Outgoing, over: Session, error: unknown): void {
-    if (message.state !== 'sent' || message.over !== over) return;
-    if (error instanceof SessionLostError) return this.#takeBack(message);
-    this.#settle(message);
-    message.reject(brokerError(error));
-  }
-
-  /** Its session is lost: it goes again, ahead of what was never sent. */
-  #takeBack(message: Outgoing): void {
-    this.#sentCount--;
-    message.state = 'waiting';
-    this.#line.putBack(message);
-  }
-
-  #settle(message: Outgoing): void {
-    this.#end(message);
-    const lingerMs = message.sendings > 1 ? message.over!.capabilities.lingerMs : 0;
-    // A copy may still be under way on a connection that only this side has given up.
-    if (lingerMs > 0) this.#lingering.keep(message, lingerMs);
-    else this.#numbers.close(message.sequence);
-  }
-
   #timedOut(message: Outgoing): void {
-    this.#giveUp(
-      message,
-      new TimeoutError({
-        id: message.id,
-        topic: message.envelope.topic,
-        timeoutMs: message.terms.timeoutMs,
-        outcome: message.sendings > 0 ? 'unknown' : 'not-sent',
-        retry: () => this.#retry(message),
-      }),
-      true,
-    );
-    // Only when all that are due now have ended: none of them shall take the place and be sent.
-    queueMicrotask(() => this.#flow());
+    if (message.place) message.reject(this.#timeoutOf(message));
+    else if (this.#overflow && !message.terms.fence) this.#overflow.overdue(message);
+    else {
+      this.#expire(message);
+      // Only when all that are due now have ended: none of them shall take the place and be sent.
+      queueMicrotask(() => this.#channel.flow());
+    }
+    this.#lookIdle();
+  }
+
+  /** Nobody has taken responsibility for it. */
+  #expire(message: Outgoing): void {
+    const what = message.sendings > 0 ? 'it may have been taken' : 'it was never sent';
+    const error = this.#stopped
+      ? new StoppedError(`The master stopped before message ${message.id} was confirmed; ${what}.`)
+      : this.#timeoutOf(message);
+    this.#giveUp(message, error, true);
+  }
+
+  #timeoutOf(message: Outgoing): TimeoutError {
+    return new TimeoutError({
+      id: message.id,
+      topic: message.envelope.topic,
+      timeoutMs: message.terms.timeoutMs,
+      // One with a place in the spool is on its way to the disk.
+      outcome: message.sendings > 0 || message.place ? 'unknown' : 'not-sent',
+      retry: () => this.#retry(message),
+    });
   }
 
   /** The caller waits no more. Its number stays open while a copy may still be sent or be under way. */
   #giveUp(message: Outgoing, error: unknown, retryable: boolean): void {
     this.#end(message);
-    if (retryable || message.sendings > 0) this.#lingering.keep(message, RETRY_MS);
-    else this.#numbers.close(message.sequence);
+    if (retryable || message.sendings > 0) this.#producer.keepOpen(message, RETRY_MS);
+    else this.#producer.withdrawn(message);
     message.reject(error);
   }
 
   #retry(message: Outgoing): Promise<Receipt> {
-    if (this.#stopped) return Promise.reject(new StoppedError('The master has stopped: nothing was sent.'));
-    if (!this.#lingering.take(message))
+    const refusal = this.#refusal(message.terms);
+    if (refusal) return Promise.reject(refusal);
+    if (!message.place && !this.#producer.takeAgain(message))
       return Promise.reject(
         new RetryExpiredError(
           `Message ${message.id} can no longer be sent again under its id: ` +
             `it was confirmed late, retried before, or ${RETRY_MS / 60_000} minutes have passed. Publish it anew.`,
         ),
       );
-    message.state = 'retried';
+    if (!message.place) message.state = 'retried';
     return this.#enter(message.envelope, { ...message.terms, signal: undefined }, message.sendings);
   }
 
+  /** The broker has decided about it. */
+  #settle(message: Outgoing): void {
+    this.#end(message);
+    this.#producer.decided(message);
+  }
+
   #end(message: Outgoing): void {
-    if (message.state === 'sent') this.#sentCount--;
-    else this.#line.delete(message);
-    message.state = 'ended';
+    if (message.state === 'lapsed') this.#lapsed.remove(message);
+    this.#channel.remove(message);
+    if (message.place) this.#backlog!.remove(message);
+    this.#overflow?.forget(message);
     message.unlisten?.();
     this.#pending.delete(message);
-    if (this.#pending.size === 0) for (const idle of this.#idle.splice(0)) idle();
+    this.#lookIdle();
+  }
+
+  #whenIdle(isIdle: () => boolean): Promise<void> {
+    if (isIdle()) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push({ isIdle, resolve }));
+  }
+
+  #lookIdle(): void {
+    if (this.#idle.length > 0) for (const { isIdle, resolve } of this.#idle) if (isIdle()) resolve();
   }
 
   #listen(message: Outgoing, signal: AbortSignal): void {
     const abort = () => {
       this.#giveUp(message, signal.reason, false);
-      this.#flow();
+      this.#channel.flow();
     };
     signal.addEventListener('abort', abort, { once: true });
     message.unlisten = () => signal.removeEventListener('abort', abort);

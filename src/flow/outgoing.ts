@@ -1,13 +1,8 @@
 import type { Ownership, Session } from '../backend.js';
 import type { Envelope, Origin } from '../model/message.js';
+import type { Receipt } from '../model/receipt.js';
 import type { Dated } from './deadlines.js';
-
-/** What a publish resolves with. */
-export interface Receipt {
-  readonly id: string;
-  /** `confirmed`: every durable queue that matches has it. `spooled`: it is on this machine's disk, and will be sent. */
-  readonly outcome: 'confirmed' | 'spooled';
-}
+import type { SpoolPlace } from './spool.js';
 
 /** How long a publisher waits, and under which ownership it publishes. */
 export interface Terms {
@@ -27,7 +22,10 @@ export class Outgoing implements Dated {
   deadlines: object | undefined = undefined;
   earlier: this | undefined = undefined;
   later: this | undefined = undefined;
-  state: 'waiting' | 'sent' | 'ended' | 'retried' = 'waiting';
+  /** `lapsed`: its ownership is asked for. `spooled`: on the disk, or on its way there, and not at the broker. One that is at the broker may be on the disk too. */
+  state: 'waiting' | 'lapsed' | 'sent' | 'spooled' | 'ended' | 'retried' = 'waiting';
+  /** Where it stands in the spool, while it is there. */
+  place: SpoolPlace | undefined = undefined;
   /** The session it was last handed to: what another one says of it does not count any more. */
   over: Session | undefined = undefined;
   /** How many sessions it was handed to; more than none means that it may have been taken. */

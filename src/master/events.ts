@@ -25,6 +25,8 @@ export interface MasterEvents {
   lost: { queue: string | undefined; subscription: SubscriptionHandle | undefined; reason: Error };
   /** To the owner: as many messages wait as the queue's limit allows. Again only after at most half as many waited. */
   limit: { queue: string; depth: number; policy: 'reject-publish' | 'drop-oldest' };
+  /** The spool: as soon as it holds anything, once a second while that changes, and when it is empty again. */
+  spool: { messages: number; bytes: number };
   restart: { child: string; reason: Error; count: number };
   warning: { code: string; text: string };
 }

@@ -31,6 +31,8 @@ export interface MasterOptions<C extends MaybeCatalogue = undefined> {
   readonly namespace?: string;
   /** For the whole master: every actor, its definition and its transitions. One that throws harms nobody. */
   readonly inspect?: Inspector;
+  /** Where publishes are kept that pass their deadline, until the broker is back: a folder on a local disk. */
+  readonly spool?: string | SpoolOptions;
   readonly publishTimeoutMs?: number;
   /** Unconfirmed publishes at a time. */
   readonly publishWindow?: number;
@@ -44,6 +46,13 @@ export interface MasterOptions<C extends MaybeCatalogue = undefined> {
   readonly ifHubFrozen?: 'report' | 'restart';
   /** Time, chance and names: for tests. */
   readonly environment?: Environment;
+}
+
+export interface SpoolOptions {
+  /** For one living master at a time. */
+  readonly folder: string;
+  /** More than so much is not kept. Default 256 MB. */
+  readonly bytesMax?: number;
 }
 
 export interface StopOptions {
@@ -83,6 +92,7 @@ export interface Limits {
   readonly namespace: string;
   readonly name: string;
   readonly environment: Environment;
+  readonly spool: Required<SpoolOptions> | undefined;
   readonly publishTimeoutMs: number;
   readonly publishWindow: number;
   readonly maxMessageBytes: number;
@@ -101,6 +111,7 @@ export function checkMasterOptions(options: MasterOptions<MaybeCatalogue>): Limi
     name: checkName('master', options.name),
     namespace: checkName('namespace', options.namespace ?? 'signalbox'),
     environment: options.environment ?? systemEnvironment,
+    spool: checkSpool(options.spool),
     publishTimeoutMs: positive('publishTimeoutMs', options.publishTimeoutMs ?? 30_000),
     publishWindow: positive('publishWindow', options.publishWindow ?? 1_000),
     maxMessageBytes: positive('maxMessageBytes', options.maxMessageBytes ?? 1_000_000),
@@ -110,6 +121,16 @@ export function checkMasterOptions(options: MasterOptions<MaybeCatalogue>): Limi
     producerMemoryMs: positive('producerMemoryMs', options.producerMemoryMs ?? 86_400_000),
     ifHubFrozen: oneOf('ifHubFrozen', options.ifHubFrozen ?? 'report', ['report', 'restart']),
   };
+}
+
+function checkSpool(spool: MasterOptions['spool']): Limits['spool'] {
+  if (spool === undefined) return undefined;
+  const options = typeof spool === 'string' ? { folder: spool } : spool;
+  checkKeys('spool', options, ['folder', 'bytesMax']);
+  const { folder, bytesMax = 256 * 2 ** 20 } = options;
+  if (typeof folder !== 'string' || folder === '' || folder.includes('\0'))
+    throw new OptionError('spool must be a folder, or { folder, bytesMax }.');
+  return { folder, bytesMax: wholeNumber('spool.bytesMax', bytesMax) };
 }
 
 export function checkMailbox(mailbox: SubscribeOptions['mailbox'] = {}): MailboxOptions {
@@ -186,6 +207,7 @@ const MASTER_OPTIONS = [
     'messages',
     'namespace',
     'inspect',
+    'spool',
     'publishTimeoutMs',
     'publishWindow',
     'maxMessageBytes',

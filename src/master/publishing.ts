@@ -2,17 +2,20 @@ import { outboxMachine, type OutboxEvent } from '../../actors/outbox.js';
 import { fillPromise, fillResource } from '../../actors/slots.js';
 import type { Ownership } from '../backend.js';
 import { Admission } from '../flow/admission.js';
-import { answer } from '../flow/answer.js';
 import type { Drains } from '../flow/drains.js';
+import type { Events } from '../flow/events.js';
 import type { Publish, PublishOptions } from '../flow/handler.js';
 import type { Link } from '../flow/link.js';
-import { Outbox, type Draft } from '../flow/outbox.js';
-import type { Receipt, Terms } from '../flow/outgoing.js';
+import { Outbox } from '../flow/outbox.js';
+import type { Outgoing, Terms } from '../flow/outgoing.js';
+import { SpoolNews } from '../flow/spool-news.js';
+import type { Spool } from '../flow/spool.js';
 import type { Catalogue } from '../model/catalogue.js';
 import { checkHeaders } from '../model/codec.js';
 import { Payload } from '../model/payload.js';
-import { brokerError } from '../model/secrets.js';
+import type { Receipt } from '../model/receipt.js';
 import { parseTopic, type TopicInput } from '../model/topic.js';
+import type { MasterEvents } from './events.js';
 import { checkKeys, positive, type Limits } from './options.js';
 
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
@@ -32,17 +35,31 @@ export class Publishing {
   readonly #admission: Admission;
   readonly #limits: Limits;
 
-  constructor(ports: { limits: Limits; link: Link; drains: Drains; incarnation: string }) {
-    const { limits, link, drains, incarnation } = ports;
+  constructor(ports: {
+    limits: Limits;
+    link: Link;
+    drains: Drains;
+    events: Events<MasterEvents>;
+    incarnation: string;
+    spool: Spool | undefined;
+  }) {
+    const { limits, link, drains, events, incarnation, spool } = ports;
     this.#limits = limits;
-    const { clock } = limits.environment;
+    const { clock, random } = limits.environment;
     const waitingMax = limits.publishWindow * WINDOWS_WAITING;
+    const news = spool && new SpoolNews(clock, spool, (now) => events.emit('spool', now));
     this.outbox = new Outbox({
       clock,
       incarnation,
       source: `signalbox:${limits.namespace}/${limits.name}`,
       window: limits.publishWindow,
       waitingMax,
+      spooling: spool && {
+        spool,
+        random,
+        changed: () => news!.changed(),
+        refused: (message, reason) => events.emit('warning', warningOf(message, reason)),
+      },
     });
     this.#admission = new Admission({ clock, waitingMax });
     this.machine = outboxMachine.provide({
@@ -51,6 +68,11 @@ export class Publishing {
           if (link.session) this.outbox.open(link.session);
           return () => this.outbox.hold();
         }),
+        spool: fillResource<OutboxEvent, Record<string, never>>(
+          (_, tell) =>
+            news?.tell((holdsAny) => tell({ type: holdsAny ? 'spool.filled' : 'spool.emptied' })) ??
+            (() => {}),
+        ),
         drain: fillPromise<void, Record<string, never>>(() =>
           drains.run((deadline) => {
             this.#admission.close();
@@ -98,28 +120,22 @@ export class Publishing {
       headers,
       payload: Payload.of(data, { maxBytes: this.#limits.maxMessageBytes }),
     };
-    if (!catalogue && !this.#admission.isWaiting) return this.#send(draft, terms);
+    if (!catalogue && !this.#admission.isWaiting) return this.outbox.publish(draft, terms);
     // What is sent is what was given, so that the receiver's schema reads what this one has read.
     const reading = catalogue?.read(topic, draft.payload.value());
     const verdict = reading instanceof Promise ? reading : undefined;
-    if (!verdict && !this.#admission.isWaiting) return this.#send(draft, terms);
+    if (!verdict && !this.#admission.isWaiting) return this.outbox.publish(draft, terms);
     const { timeoutMs, signal } = terms;
-    const send = (leftMs: number) => this.#send(draft, { ...terms, timeoutMs: leftMs });
+    const send = (leftMs: number) => this.outbox.publish(draft, { ...terms, timeoutMs: leftMs });
     return this.#admission.admit({ topic: draft.topic, verdict, timeoutMs, signal, send });
   }
+}
 
-  #send(draft: Draft, terms: Terms): Promise<Receipt> {
-    const { fence } = terms;
-    if (fence && !fence.valid()) return this.#publishLapsed(draft, terms, fence);
-    return this.outbox.publish(draft, terms);
-  }
-
-  /** The ownership has lapsed, or ended: asking tells. */
-  async #publishLapsed(draft: Draft, terms: Terms, fence: Ownership): Promise<Receipt> {
-    const what = `The ownership of queue "${fence.queue}" has lapsed; asking for it`;
-    await answer(this.#limits.environment.clock, { what, ...terms }, () =>
-      fence.revalidate().catch((thrown: unknown) => Promise.reject(brokerError(thrown))),
-    );
-    return this.outbox.publish(draft, terms);
-  }
+function warningOf(message: Outgoing | undefined, { message: why }: Error): { code: string; text: string } {
+  return message
+    ? {
+        code: 'SPOOL_REFUSED',
+        text: `The broker refuses message ${message.id} on "${message.envelope.topic}" from the spool, which sets it aside: ${why}`,
+      }
+    : { code: 'SPOOL_DAMAGED', text: `A message in the spool cannot be read and is set aside: ${why}` };
 }

@@ -1,5 +1,5 @@
 import type { Handler, Publish, PublishOptions } from '../flow/handler.js';
-import type { Receipt } from '../flow/outgoing.js';
+import type { Receipt } from '../model/receipt.js';
 import type { TopicInput } from '../model/topic.js';
 import type { CheckPatterns, CheckTopic, DataOf, MaybeCatalogue, MessageOf } from '../model/typed-message.js';
 import type { ConsumeOptions } from './options.js';

@@ -1,3 +1,5 @@
+import type { Receipt } from './receipt.js';
+
 /** How far the damage of an error reaches. */
 export type ErrorScope = 'message' | 'queue' | 'session' | 'master';
 
@@ -180,7 +182,7 @@ export class BrokerFullError extends SignalboxError {
   override readonly retryable = true;
 }
 
-/** A folder that no hub can work in; the text says why and what to do. */
+/** A folder that no hub, or no spool, can work in; the text says why and what to do. */
 export class FolderError extends SignalboxError {
   readonly code = 'ERR_FOLDER';
   readonly scope = 'master';
@@ -208,14 +210,14 @@ export class TimeoutError extends SignalboxError {
   override readonly retryable = true;
   readonly id: string;
   readonly outcome: PublishOutcome;
-  readonly #retry: () => Promise<unknown>;
+  readonly #retry: () => Promise<Receipt>;
 
   constructor(details: {
     id: string;
     topic: string;
     timeoutMs: number;
     outcome: PublishOutcome;
-    retry: () => Promise<unknown>;
+    retry: () => Promise<Receipt>;
   }) {
     const what = details.outcome === 'unknown' ? 'it may have been taken' : 'it was never sent';
     super(
@@ -228,7 +230,7 @@ export class TimeoutError extends SignalboxError {
   }
 
   /** Sends the message again under the same id, flagged as a re-sent copy. Resolves as `publish` does. */
-  retry(): Promise<unknown> {
+  retry(): Promise<Receipt> {
     return this.#retry();
   }
 }
@@ -243,6 +245,13 @@ export class DeadlineError extends SignalboxError {
 /** Too many publishes wait for a place in the window: nothing was sent. */
 export class OutboxFullError extends SignalboxError {
   readonly code = 'ERR_OUTBOX_FULL';
+  readonly scope = 'message';
+  override readonly retryable = true;
+}
+
+/** The spool takes nothing more: its limit is reached, the disk is nearly full, or it cannot be written. Nothing was sent. */
+export class SpoolFullError extends SignalboxError {
+  readonly code = 'ERR_SPOOL_FULL';
   readonly scope = 'message';
   override readonly retryable = true;
 }

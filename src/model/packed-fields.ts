@@ -83,13 +83,22 @@ export function topicOfPacked(packed: Uint8Array): string {
 /** Never throws: what cannot be read becomes an envelope whose payload says so. */
 export function unpackEnvelope(bytes: Uint8Array, from = 0, to = bytes.length): Envelope {
   try {
-    return readFields(bufferOf(bytes), from, to);
+    return unpackFields(bytes, from, to);
   } catch (error) {
-    return unreadable(topicOfPacked(bytes.subarray(from, to)), error);
+    return unreadable(topicOfPacked(bytes.subarray(from, to)), error as DecodeError);
   }
 }
 
 /** Throws a DecodeError for what cannot be read. */
+export function unpackFields(bytes: Uint8Array, from = 0, to = bytes.length): Envelope {
+  try {
+    return readFields(bufferOf(bytes), from, to);
+  } catch (cause) {
+    if (cause instanceof DecodeError) throw cause;
+    throw new DecodeError('The message cannot be read.', { cause });
+  }
+}
+
 function readFields(bytes: Buffer, from: number, to: number): Envelope {
   const version = bytes[from]!;
   if (version > PACKED_VERSION)
@@ -136,9 +145,7 @@ function headersOf(text: string): Record<string, string> {
   return JSON.parse(text) as Record<string, string>;
 }
 
-function unreadable(topic: string, cause: unknown): Envelope {
-  const error =
-    cause instanceof DecodeError ? cause : new DecodeError('The message cannot be read.', { cause });
+function unreadable(topic: string, error: DecodeError): Envelope {
   return {
     id: 'unreadable',
     topic,

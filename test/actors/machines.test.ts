@@ -84,16 +84,31 @@ const session: Plan = {
 
 const outbox: Plan = {
   machine: outboxMachine,
-  resources: ['flow'],
+  resources: ['flow', 'spool'],
   routes: {
     holding: [],
     flowing: [send('session.connected')],
+    'spooling.holding': [send('spool.filled')],
+    'spooling.flowing': [send('spool.filled'), send('session.connected')],
     'draining.flowing': [stop],
     'draining.holding': [stop, send('session.lost')],
   },
   rows: [
     ['holding', 'a session is there', [send('session.connected')], 'flowing'],
     ['holding', 'the master stops', [stop], 'draining.flowing'],
+    [
+      'holding',
+      'the spool holds something',
+      [{ tell: 'spool', event: { type: 'spool.filled' } }],
+      'spooling.holding',
+    ],
+    ['flowing', 'the spool holds something', [send('spool.filled')], 'spooling.flowing'],
+    ['spooling.holding', 'a session is there', [send('session.connected')], 'spooling.flowing'],
+    ['spooling.holding', 'the spool is empty', [send('spool.emptied')], 'holding'],
+    ['spooling.holding', 'the master stops', [stop], 'draining.flowing'],
+    ['spooling.flowing', 'the broker blocks', [send('session.blocked')], 'spooling.holding'],
+    ['spooling.flowing', 'the session is lost', [send('session.lost')], 'spooling.holding'],
+    ['spooling.flowing', 'the spool is empty', [send('spool.emptied')], 'flowing'],
     ['flowing', 'the broker blocks', [send('session.blocked')], 'holding'],
     ['flowing', 'the session is lost', [send('session.lost')], 'holding'],
     ['flowing', 'the master stops', [stop], 'draining.flowing'],

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { identityOf } from '../../src/backends/file/process-identity.js';
+import { identityOf } from '../../src/folder/process-identity.js';
 import { takeStartLock } from '../../src/backends/file/start-lock.js';
 import { systemEnvironment } from '../../src/model/clock.js';
 

@@ -3,8 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, openSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'vitest';
-import { checkDataFile } from '../../src/backends/file/data-file-check.js';
-import { readMeta } from '../../src/backends/file/data-pages.js';
+import { checkDataFile } from '../../src/folder/data-file-check.js';
+import { readMeta } from '../../src/folder/data-pages.js';
 import { rejection } from '../eventually.js';
 import { messageOf, newFolder, openLab } from './store-lab.js';
 

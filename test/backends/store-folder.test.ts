@@ -113,7 +113,7 @@ describe('a folder', () => {
 
   it('is refused if its note is not what signalbox writes', async () => {
     const folder = await madeFolder();
-    for (const text of ['', '{', 'null', '[]', '{"signalbox":"spool"}']) {
+    for (const text of ['', '{', 'null', '[]', '{"signalbox":"other"}']) {
       writeFileSync(join(folder, 'signalbox.json'), text);
       await refused(folder, /signalbox\.json/);
     }

@@ -7,7 +7,7 @@ import type { QueueSpec } from '../../src/backend.js';
 import type { DurableQueue, Entry } from '../../src/backends/hub/durable-queue.js';
 import { HubSession } from '../../src/backends/hub/hub-session.js';
 import { Hub } from '../../src/backends/hub/hub.js';
-import { checkDataFile } from '../../src/backends/file/data-file-check.js';
+import { checkDataFile } from '../../src/folder/data-file-check.js';
 import { openStore, type Store, type StoreOptions } from '../../src/backends/file/store.js';
 import { systemEnvironment } from '../../src/model/clock.js';
 import type { Envelope } from '../../src/model/message.js';

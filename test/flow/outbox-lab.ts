@@ -1,10 +1,10 @@
 import type { Ownership, Session } from '../../src/backend.js';
 import { Outbox } from '../../src/flow/outbox.js';
-import type { Receipt } from '../../src/flow/outgoing.js';
 import { SessionLostError } from '../../src/model/errors.js';
 import type { Envelope } from '../../src/model/message.js';
 import { isOpen } from '../../src/model/open-numbers.js';
 import { Payload } from '../../src/model/payload.js';
+import type { Receipt } from '../../src/model/receipt.js';
 import { VirtualClock } from '../../src/testing/virtual-clock.js';
 
 /** A message that a session was given, and what the session will say of it. */
@@ -76,6 +76,7 @@ export class OutboxLab {
       source: 'signalbox:n/m',
       window,
       waitingMax,
+      spooling: undefined,
     });
   }
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Receipt } from '../../src/flow/outgoing.js';
+import type { Receipt } from '../../src/model/receipt.js';
 import { OutboxFullError, TimeoutError } from '../../src/model/errors.js';
 import { isOpen } from '../../src/model/open-numbers.js';
 import { FakeSession, OutboxLab, sequenceOf, type Handed } from './outbox-lab.js';
@@ -77,7 +77,7 @@ class Book {
         return this.#entry(step.which)?.abort.abort(new Error('aborted'));
       case 'retry': {
         const entry = this.#entry(step.which);
-        if (entry?.timeout) this.#listen(entry, entry.timeout.retry() as Promise<Receipt>);
+        if (entry?.timeout) this.#listen(entry, entry.timeout.retry());
         return;
       }
       case 'lose':

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import type { Ownership } from '../../src/backend.js';
 import type { TimeoutError } from '../../src/model/errors.js';
+import { FakeOwnership } from './fake-broker.js';
 import { FakeSession, OutboxLab } from './outbox-lab.js';
 
 const never = new Promise<void>(() => {});
 
 /** Three in the window, the rest in the line. */
-function flowing(count: number, limits: { lingerMs?: number; waitingMax?: number } = {}) {
+function flowing(count: number, limits: { lingerMs?: number; waitingMax?: number | undefined } = {}) {
   const lab = new OutboxLab({ waitingMax: limits.waitingMax ?? 100 });
   const session = new FakeSession(limits.lingerMs);
   lab.open(session);
@@ -65,7 +65,7 @@ describe('an outbox sends', () => {
 
   it('under the fence of its publisher', () => {
     const { lab, session } = flowing(0);
-    const fence = { queue: 'q' } as Ownership;
+    const fence = new FakeOwnership();
     void lab.publish(null, { fence });
     expect(session.of(1).fence).toBe(fence);
   });
@@ -250,8 +250,7 @@ describe('a retry', () => {
   const timedOut = async (count: number, limits?: { waitingMax: number }) => {
     const { lab, session } = flowing(count, limits);
     await lab.clock.advance(1_005);
-    const retry = (sequence: number) =>
-      lab.note(sequence, (lab.errorOf(sequence) as TimeoutError).retry() as never);
+    const retry = (sequence: number) => lab.note(sequence, (lab.errorOf(sequence) as TimeoutError).retry());
     return { lab, session, retry };
   };
 
@@ -312,6 +311,72 @@ describe('a retry', () => {
     await lab.settle();
     expect(lab.errorOf(1)).toMatchObject({ code: 'ERR_RETRY_EXPIRED' });
     expect(session.story).toEqual(['1', '2', '3', '2 again']);
+  });
+});
+
+describe('under an ownership that has lapsed', () => {
+  const lapsed = (waitingMax?: number) => {
+    const { lab, session } = flowing(0, { waitingMax });
+    const fence = new FakeOwnership();
+    fence.state = 'lapsed';
+    lab.note(1, lab.publish(null, { fence }));
+    return { lab, session, fence };
+  };
+
+  it('waits until that is valid again, while others pass', async () => {
+    const { lab, session, fence } = lapsed();
+    lab.publishMany(2, 2);
+    expect([session.story, lab.outbox.waiting]).toEqual([['2'], 1]);
+    fence.answer('valid');
+    await lab.settle();
+    expect([session.story, lab.outbox.waiting]).toEqual([['2', '1'], 0]);
+    expect(session.of(1)).toMatchObject({ fence, envelope: { resent: false } });
+    session.of(1).confirm();
+    await lab.settle();
+    expect(lab.confirmed).toEqual([1]);
+  });
+
+  it('is refused when that has ended, and its number closes', async () => {
+    const { lab, session, fence } = lapsed();
+    fence.answer('ended');
+    await lab.settle();
+    expect(lab.errorOf(1)).toMatchObject({ code: 'ERR_FENCED' });
+    expect(await lab.isOpenNow(1, session)).toBe(false);
+    expect(session.story).toEqual(['2']);
+  });
+
+  it('counts as waiting', async () => {
+    const { lab, session } = lapsed(1);
+    lab.note(2, lab.publish());
+    await lab.settle();
+    expect(lab.errorOf(2)).toMatchObject({ code: 'ERR_OUTBOX_FULL' });
+    expect(session.story).toEqual([]);
+  });
+
+  it('says at its deadline that it was never sent, and a retry asks again', async () => {
+    const { lab, session, fence } = lapsed();
+    await lab.clock.advance(1_005);
+    const error = lab.errorOf(1) as TimeoutError;
+    expect(error).toMatchObject({ code: 'ERR_TIMEOUT', id: 'p-1', outcome: 'not-sent' });
+    lab.note(1, error.retry());
+    expect([fence.asked, lab.outbox.waiting]).toEqual([2, 1]);
+    // The first question is answered as well.
+    fence.answer('valid');
+    await lab.settle();
+    expect(session.story).toEqual(['1']);
+    session.of(1).confirm();
+    await lab.settle();
+    expect(lab.outcomes.get(1)).toEqual({ receipt: { id: 'p-1', outcome: 'confirmed' } });
+  });
+
+  it('is stopped by a drain', async () => {
+    const { lab, session, fence } = lapsed();
+    await lab.outbox.drain(Promise.resolve());
+    expect(lab.errorOf(1)).toMatchObject({ code: 'ERR_STOPPED' });
+    expect(lab.errorOf(1)?.message).toMatch(/never sent/);
+    fence.answer('valid');
+    await lab.settle();
+    expect([session.story, lab.outbox.waiting]).toEqual([[], 0]);
   });
 });
 

@@ -1,5 +1,5 @@
 import { livingHub, type HubRecord } from '../../src/backends/file/hub-record.js';
-import { isAlive } from '../../src/backends/file/process-identity.js';
+import { isAlive } from '../../src/folder/process-identity.js';
 import { eventually } from '../eventually.js';
 import { memoryOf, openFilesOf } from './processes.js';
 

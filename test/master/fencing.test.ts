@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Ownership } from '../../src/backend.js';
 import type { DeliveryContext } from '../../src/index.js';
-import { FencedError } from '../../src/model/errors.js';
+import { FencedError, type TimeoutError } from '../../src/model/errors.js';
 import { eventually, rejection } from '../eventually.js';
 import { farm, tampered } from './farm.js';
 
@@ -108,8 +108,8 @@ describe('delivery.publish', () => {
     end();
   });
 
-  it('ends by its signal while the ownership has lapsed', async () => {
-    const { delivery, end, lapse } = await owner();
+  it('ends by its signal or at its deadline while the ownership has lapsed', async () => {
+    const { delivery, heard, end, lapse } = await owner();
     lapse.isLapsed = true;
     lapse.revalidate = () => new Promise(() => {});
     const controller = new AbortController();
@@ -117,10 +117,13 @@ describe('delivery.publish', () => {
     const refused = rejection(delivery.publish('out', 1, { signal: controller.signal }));
     controller.abort(reason);
     expect(await refused).toBe(reason);
-    expect(await rejection(delivery.publish('out', 1, { timeoutMs: 20 }))).toMatchObject({
-      code: 'ERR_DEADLINE',
-    });
+    const error = await rejection(delivery.publish('out', 2, { timeoutMs: 20 }));
+    expect(error).toMatchObject({ code: 'ERR_TIMEOUT', outcome: 'not-sent' });
     lapse.isLapsed = false;
+    const { id } = error as TimeoutError;
+    expect(await (error as TimeoutError).retry()).toEqual({ id, outcome: 'confirmed' });
+    await eventually('it is heard', () => heard.length === 1);
+    expect(heard).toEqual([2]);
     end();
   });
 });

@@ -2,9 +2,13 @@ import { randomFillSync } from 'node:crypto';
 import { rmSync, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { folderError } from '../../folder/folder-errors.js';
+import type { Volume } from '../../folder/volume.js';
 
-export const BALLAST_FILE = 'ballast';
+const BALLAST_FILE = 'ballast';
 const CHUNK_BYTES = 2 ** 20;
+/** What a hub writes before it can watch the disk, at most. */
+const OPENING_BYTES = 2 ** 22;
 
 /** A file that keeps a place on the disk. When the disk is nearly full it is deleted, so that acks still find room. */
 export class Ballast {
@@ -65,4 +69,13 @@ export class Ballast {
     }
     if (!this.#isWanted) this.#drop();
   }
+}
+
+/** Gives up the ballast if the hub could not even open the folder. */
+export function makeRoom(folder: string, volumeOf: (folder: string) => Volume): void {
+  if (volumeOf(folder).freeBytes >= OPENING_BYTES) return;
+  rmSync(join(folder, BALLAST_FILE), { force: true });
+  const { freeBytes } = volumeOf(folder);
+  if (freeBytes >= OPENING_BYTES) return;
+  throw folderError(folder, `its disk is full (${Math.floor(freeBytes / 1024)} KB free)`, 'Make room on it.');
 }

@@ -1,9 +1,10 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { FolderError } from '../../model/errors.js';
+import { flushPath, newNote, readNote, writeNote } from '../../folder/folder-note.js';
 import { openDatabases, type Databases } from './databases.js';
-import { flushPath, newNote, nextDataFile, readNote, writeNote } from './folder-note.js';
 import { handOver, type Instance } from './instance.js';
+import { nextDataFile, STORE_FOLDER } from './store-folder.js';
 
 /**
  * Copies what is in use to a new data file and puts that in the place of the old one. The note decides which of the two is
@@ -12,7 +13,7 @@ import { handOver, type Instance } from './instance.js';
  */
 export async function compact(folder: string, databases: Databases, instance: Instance): Promise<void> {
   const old = { ...databases };
-  const { data } = readNote(folder);
+  const { data } = readNote(folder, STORE_FOLDER);
   const next = nextDataFile(data);
   removeData(folder, next);
   try {
@@ -25,7 +26,7 @@ export async function compact(folder: string, databases: Databases, instance: In
   }
   // Opened before the old one is closed: messages can be read at any time.
   const fresh = openDatabases(folder, next);
-  if (!handOver(instance, old, () => writeNote(folder, newNote('ready', next)))) {
+  if (!handOver(instance, old, () => writeNote(folder, newNote(STORE_FOLDER, 'ready', next)))) {
     await fresh.root.close();
     removeData(folder, next);
     throw new FolderError(`Another hub has taken the folder "${folder}": this one can write no more.`);

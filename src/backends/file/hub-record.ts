@@ -2,7 +2,7 @@ import { readFile, readlink, rename, stat, unlink, utimes, writeFile } from 'nod
 import { join } from 'node:path';
 import type { Environment, Timer } from '../../model/clock.js';
 import { FolderError } from '../../model/errors.js';
-import { identityOf, isAlive, type ProcessIdentity } from './process-identity.js';
+import { identityOf, isAlive, type ProcessIdentity } from '../../folder/process-identity.js';
 
 const BEAT_MS = 1_000;
 /** A record that was not touched for so long is of a hub that has died. */

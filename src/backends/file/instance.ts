@@ -1,6 +1,7 @@
 import { pack, unpack } from 'msgpackr';
+import { committed } from '../../folder/commits.js';
+import { Damage } from '../../folder/folder-errors.js';
 import type { Databases } from './databases.js';
-import { Damage } from './folder-errors.js';
 import { packQueue, unpackQueue } from './records.js';
 import { lastPlace } from './stored-queue.js';
 
@@ -46,14 +47,7 @@ export async function writeAs(
   { meta }: Databases,
   write: () => void,
 ): Promise<boolean> {
-  try {
-    return await meta.ifVersion(HUB, version, write);
-  } catch (error) {
-    // LMDB tells what went wrong by a promise of its own.
-    const { commitError } = error as { commitError?: Promise<never> };
-    if (commitError) await commitError;
-    throw error;
-  }
+  return committed(meta.ifVersion(HUB, version, write));
 }
 
 /** Writes down that everything that was handed over is settled. */

@@ -1,8 +1,8 @@
-import { crc32 } from 'node:zlib';
 import { Packr, Unpackr } from 'msgpackr';
 import type { QueueSpec } from '../../backend.js';
 import type { Entry, Letter } from '../hub/durable-queue.js';
-import { Damage } from './folder-errors.js';
+import { Damage } from '../../folder/folder-errors.js';
+import { seal, unseal } from '../../folder/seal.js';
 import { packEnvelope } from './packed-envelope.js';
 
 /** Of the records below. */
@@ -23,21 +23,6 @@ export interface QueueRecord {
 }
 
 export type Mark = Pick<Entry, 'attempts' | 'redelivered' | 'redrives'>;
-
-/** With a checksum before it: LMDB has none, and a wrong record must not become a wrong queue. */
-function seal(bytes: Uint8Array): Uint8Array {
-  const sealed = Buffer.allocUnsafeSlow(bytes.length + 4);
-  sealed.writeUInt32BE(crc32(bytes), 0);
-  sealed.set(bytes, 4);
-  return sealed;
-}
-
-function unseal(what: string, sealed: Uint8Array): Uint8Array {
-  const bytes = sealed.subarray(4);
-  if (sealed.length >= 4 && new DataView(sealed.buffer, sealed.byteOffset).getUint32(0) === crc32(bytes))
-    return bytes;
-  throw new Damage(`its ${what} is damaged`);
-}
 
 function unpack(what: string, sealed: Uint8Array): readonly unknown[] {
   const fields = unpackr.unpack(unseal(what, sealed)) as unknown;

@@ -1,4 +1,3 @@
-import { statfsSync } from 'node:fs';
 import type { Clock, Timer } from '../../model/clock.js';
 import { BrokerFullError } from '../../model/errors.js';
 import type { Ballast } from './ballast.js';
@@ -17,18 +16,6 @@ const LOW = 2;
 /** Removals may take this part of what is left. */
 const REMOVALS_SHARE = 16;
 const REMOVALS_AT_LEAST = 16;
-
-/** What the operating system says of a file system. */
-export interface Volume {
-  /** The number of its kind. */
-  readonly type: number;
-  readonly freeBytes: number;
-}
-
-export function volumeOf(folder: string): Volume {
-  const { type, bavail, bsize } = statfsSync(folder);
-  return { type, freeBytes: bavail * bsize };
-}
 
 export interface DataFileUsage {
   readonly path: string;

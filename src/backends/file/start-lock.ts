@@ -1,6 +1,6 @@
 import { link, open, readFile, rename, stat, unlink } from 'node:fs/promises';
 import type { Environment } from '../../model/clock.js';
-import { identityOf, isAlive, parseIdentity } from './process-identity.js';
+import { identityOf, isAlive, parseIdentity } from '../../folder/process-identity.js';
 
 /** Who starts a hub for longer than this is frozen: another may try. The store itself bars two hubs from one folder. */
 const START_MAX_MS = 10_000;

@@ -1,22 +1,24 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { checkDataFile } from '../../folder/data-file-check.js';
+import { finishFolder, prepareFolder } from '../../folder/folder-checks.js';
+import { toFolderError } from '../../folder/folder-errors.js';
+import { readNote } from '../../folder/folder-note.js';
+import { volumeOf, type Volume } from '../../folder/volume.js';
 import type { Environment } from '../../model/clock.js';
 import { FolderError, toError } from '../../model/errors.js';
 import type { Hub } from '../hub/hub.js';
 import type { Journal } from '../hub/journal.js';
-import { Ballast } from './ballast.js';
+import { Ballast, makeRoom } from './ballast.js';
 import type { Batch } from './batch.js';
 import { compact } from './compaction.js';
-import { checkDataFile } from './data-file-check.js';
 import { dataFileUsage, openDatabases, type Databases } from './databases.js';
-import { finishFolder, makeRoom, prepareFolder } from './folder-checks.js';
-import { toFolderError } from './folder-errors.js';
-import { readNote } from './folder-note.js';
 import { GroupCommit } from './group-commit.js';
 import { leaveFolder, takeFolder, writeAs, type Instance } from './instance.js';
 import { Leftovers } from './leftovers.js';
 import { unpackNumber, unpackQueue, type QueueRecord } from './records.js';
-import { Space, volumeOf, type Volume } from './space.js';
+import { Space } from './space.js';
+import { STORE_FOLDER } from './store-folder.js';
 import { StoreJournal } from './store-journal.js';
 import { StoredQueue, type MessageMemory } from './stored-queue.js';
 
@@ -61,15 +63,15 @@ export async function openStore(folder: string, options: StoreOptions): Promise<
   for (;;) {
     let databases: Databases | undefined;
     try {
-      const note = await prepareFolder(path, options.volumeOf ?? volumeOf);
+      const note = await prepareFolder(path, STORE_FOLDER, options.volumeOf ?? volumeOf);
       makeRoom(path, options.volumeOf ?? volumeOf);
       if (existsSync(join(path, note.data))) checkDataFile(join(path, note.data));
       databases = openDatabases(path, note.data);
       const instance = takeFolder(databases, name);
       // Another hub may have compacted the folder since the note was read.
-      if (readNote(path).data === note.data) {
+      if (readNote(path, STORE_FOLDER).data === note.data) {
         const store = new LmdbStore(path, options, databases, instance, name);
-        await finishFolder(path, note);
+        await finishFolder(path, STORE_FOLDER, note);
         return store;
       }
     } catch (error) {

@@ -1,4 +1,5 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { dirname } from 'node:path';
 import {
   HEAD_BYTES,
   META_PAGES,
@@ -12,6 +13,7 @@ import {
   type Tree,
   type TreeCounts,
 } from './data-pages.js';
+import { folderError } from './folder-errors.js';
 
 const NODE_HEAD_BYTES = 8;
 const OVERFLOW_BYTES = 24;
@@ -22,28 +24,34 @@ const TRIES = 5;
 
 /**
  * Throws a Damage if the data file is not one that LMDB can be trusted with: LMDB trusts its file, and a wrong page number
- * ends the process without a word, and every hub after it. Every page that is in use has to be where it should be, be what
+ * ends the process without a word, and every one after it. Every page that is in use has to be where it should be, be what
  * it should be and keep within its bounds. What messages say is not checked.
  */
 export function checkDataFile(path: string): void {
   const descriptor = openSync(path, 'r');
   try {
     // LMDB fills an empty one.
-    if (fstatSync(descriptor).size > 0) checkWhileStill(descriptor);
+    if (fstatSync(descriptor).size > 0) checkWhileStill(path, descriptor);
   } finally {
     closeSync(descriptor);
   }
 }
 
-/** Another hub, started by mistake, may be writing: then what was read does not fit together, and nothing is wrong. */
-function checkWhileStill(descriptor: number): void {
+/** Another process may be writing: then what was read does not fit together, and nothing is wrong. */
+function checkWhileStill(path: string, descriptor: number): void {
   for (let tries = 1; ; tries++) {
     const meta = readMeta(descriptor);
     try {
       new Check(descriptor, meta).run();
       return;
     } catch (error) {
-      if (tries >= TRIES || readMeta(descriptor).transaction === meta.transaction) throw error;
+      if (readMeta(descriptor).transaction === meta.transaction) throw error;
+      if (tries >= TRIES)
+        throw folderError(
+          dirname(path),
+          'a process that has it keeps writing',
+          'End that one, or give another folder.',
+        );
     }
   }
 }

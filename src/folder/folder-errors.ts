@@ -1,4 +1,4 @@
-import { FolderError } from '../../model/errors.js';
+import { FolderError } from '../model/errors.js';
 
 /** A folder that is not as it was left. */
 export class Damage extends Error {}

@@ -2,13 +2,22 @@ import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync
 import { join } from 'node:path';
 import { Damage, folderError } from './folder-errors.js';
 
-/** Says what the folder is, to people and to the next hub. */
+/** Says what the folder is, to people and to whoever opens it next. */
 export const NOTE_FILE = 'signalbox.json';
 /** Of the folder's layout. */
 const FORMAT = 1;
 
+/** What a folder is for, and what its data files are called. */
+export interface FolderKind {
+  /** In its note. */
+  readonly name: 'file' | 'spool';
+  /** Of a fresh folder. */
+  readonly dataFile: string;
+  readonly isDataFile: (name: string) => boolean;
+}
+
 export interface FolderNote {
-  readonly signalbox: 'file';
+  readonly signalbox: FolderKind['name'];
   readonly format: number;
   /** Once it is ready, a missing data file is a loss, and no longer a folder that is being made. */
   readonly state: 'creating' | 'ready';
@@ -16,11 +25,16 @@ export interface FolderNote {
   readonly data: string;
 }
 
-export function newNote(state: FolderNote['state'], data: string): FolderNote {
-  return { signalbox: 'file', format: FORMAT, state, data };
+const OWNERS = new Map<unknown, string>([
+  ['file', 'a hub'],
+  ['spool', "a master's spool"],
+]);
+
+export function newNote({ name }: FolderKind, state: FolderNote['state'], data: string): FolderNote {
+  return { signalbox: name, format: FORMAT, state, data };
 }
 
-export function readNote(folder: string): FolderNote {
+export function readNote(folder: string, kind: FolderKind): FolderNote {
   let note: Partial<FolderNote> | null;
   try {
     note = JSON.parse(readFileSync(join(folder, NOTE_FILE), 'utf8')) as Partial<FolderNote> | null;
@@ -28,13 +42,16 @@ export function readNote(folder: string): FolderNote {
     if ((error as NodeJS.ErrnoException).code) throw error;
     note = null;
   }
-  if (note?.signalbox === 'file' && typeof note.format === 'number' && note.format > FORMAT)
+  const owner = OWNERS.get(note?.signalbox);
+  if (owner !== undefined && note?.signalbox !== kind.name)
+    throw folderError(folder, `it belongs to ${owner}`, 'Give a folder of its own.');
+  if (note?.signalbox === kind.name && typeof note.format === 'number' && note.format > FORMAT)
     throw folderError(
       folder,
       `it has format ${note.format}, and this signalbox knows up to ${FORMAT}`,
       'Upgrade signalbox here.',
     );
-  if (note?.signalbox !== 'file' || note.format !== FORMAT || !isDataFile(note.data))
+  if (note?.signalbox !== kind.name || note.format !== FORMAT || !isDataFile(kind, note.data))
     throw new Damage(`its ${NOTE_FILE} is not what signalbox writes`);
   return note as FolderNote;
 }
@@ -57,14 +74,6 @@ export function flushPath(path: string): void {
   }
 }
 
-export function dataFile(number: number): string {
-  return `store-${number}.mdb`;
-}
-
-export function nextDataFile(name: string): string {
-  return dataFile(Number(/\d+/.exec(name)) + 1);
-}
-
-export function isDataFile(name: unknown): name is string {
-  return typeof name === 'string' && /^store-\d{1,15}\.mdb$/.test(name);
+function isDataFile(kind: FolderKind, name: unknown): name is string {
+  return typeof name === 'string' && kind.isDataFile(name);
 }

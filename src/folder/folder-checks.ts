@@ -1,18 +1,9 @@
 import { constants, rmSync } from 'node:fs';
 import { access, mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BALLAST_FILE } from './ballast.js';
 import { Damage, folderError } from './folder-errors.js';
-import {
-  dataFile,
-  isDataFile,
-  newNote,
-  NOTE_FILE,
-  readNote,
-  writeNote,
-  type FolderNote,
-} from './folder-note.js';
-import type { Volume } from './space.js';
+import { newNote, NOTE_FILE, readNote, writeNote, type FolderKind, type FolderNote } from './folder-note.js';
+import type { Volume } from './volume.js';
 
 /** File systems that are shared over a network, or may be: neither the locks nor the memory map of LMDB hold there. */
 const NETWORKS = new Map([
@@ -35,15 +26,13 @@ const NETWORKS = new Map([
   [0x65735546, 'FUSE'],
 ]);
 
-/** What a hub writes before it can watch the disk, at most. */
-const OPENING_BYTES = 2 ** 22;
-
 /**
  * Checks a folder before anything is written into it, and creates it if it is missing. Whatever is in it that is not
  * signalbox's own stays untouched.
  */
 export async function prepareFolder(
   folder: string,
+  kind: FolderKind,
   volumeOf: (folder: string) => Volume,
 ): Promise<FolderNote> {
   await mkdir(folder, { recursive: true });
@@ -52,7 +41,9 @@ export async function prepareFolder(
     throw folderError(
       folder,
       `it is, or may be, on a network (${network})`,
-      'A hub needs a local disk; for masters on several machines use a broker.',
+      kind.name === 'file'
+        ? 'A hub needs a local disk; for masters on several machines use a broker.'
+        : 'A spool needs a local disk.',
     );
   const names = (await readdir(folder)).filter((name) => name !== 'lost+found');
   await access(folder, constants.R_OK | constants.W_OK | constants.X_OK);
@@ -62,8 +53,8 @@ export async function prepareFolder(
       `there is something in it, and it is not signalbox's (${names.slice(0, 3).join(', ')})`,
       'Give a new or an empty folder.',
     );
-  if (!names.includes(NOTE_FILE)) writeNote(folder, newNote('creating', dataFile(1)));
-  const note = readNote(folder);
+  if (!names.includes(NOTE_FILE)) writeNote(folder, newNote(kind, 'creating', kind.dataFile));
+  const note = readNote(folder, kind);
   const data = join(folder, note.data);
   const size = (await stat(data).catch(() => undefined))?.size;
   if (note.state === 'ready' && !size) throw new Damage(`its data file ${note.data} is missing or empty`);
@@ -71,20 +62,11 @@ export async function prepareFolder(
   return note;
 }
 
-/** Gives up the ballast if the hub could not even open the folder. */
-export function makeRoom(folder: string, volumeOf: (folder: string) => Volume): void {
-  if (volumeOf(folder).freeBytes >= OPENING_BYTES) return;
-  rmSync(join(folder, BALLAST_FILE), { force: true });
-  const { freeBytes } = volumeOf(folder);
-  if (freeBytes >= OPENING_BYTES) return;
-  throw folderError(folder, `its disk is full (${Math.floor(freeBytes / 1024)} KB free)`, 'Make room on it.');
-}
-
 /** The data file is there from now on. What a compaction has left unfinished is removed. */
-export async function finishFolder(folder: string, note: FolderNote): Promise<void> {
-  if (note.state !== 'ready') writeNote(folder, newNote('ready', note.data));
+export async function finishFolder(folder: string, kind: FolderKind, note: FolderNote): Promise<void> {
+  if (note.state !== 'ready') writeNote(folder, newNote(kind, 'ready', note.data));
   for (const name of await readdir(folder)) {
     const file = name.replace(/-lock$/, '');
-    if (isDataFile(file) && file !== note.data) rmSync(join(folder, name), { force: true });
+    if (kind.isDataFile(file) && file !== note.data) rmSync(join(folder, name), { force: true });
   }
 }
