@@ -42,7 +42,8 @@ class Notes {
 
 function entryOf(position: number, batch: number): Entry {
   const envelope = messageOf(`m-${position}`);
-  return { position, envelope, redrives: 0, attempts: 0, redelivered: false, begun: false, batch };
+  return { position, envelope, redrives: 0, attempts: 0, redelivered: false, begun: false,
+    place: -1, batch };
 }
 
 const hubQueue = (checkpoint?: Uint8Array) =>

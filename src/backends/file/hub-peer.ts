@@ -1,5 +1,6 @@
 import type { Claim, Consumer, Delivery, Ownership, TransientQueue } from '../../backend.js';
 import { FencedError, ProtocolError, SessionLostError } from '../../model/errors.js';
+import { TurnoverMap } from '../../model/turnover-map.js';
 import type { HubSession } from '../hub/hub-session.js';
 import { errorWord } from './error-words.js';
 import type { FrameWriter, Word } from './frames.js';
@@ -13,7 +14,7 @@ const WAITING_MAX_BYTES = 16_777_216;
 
 interface Consuming {
   readonly consumer: Promise<Consumer>;
-  readonly deliveries: Map<number, Delivery>;
+  readonly deliveries: TurnoverMap<number, Delivery>;
 }
 
 type Answer<Name extends keyof Calls> = ReturnType<Calls[Name]> | Promise<ReturnType<Calls[Name]>>;
@@ -50,7 +51,9 @@ export class HubPeer {
   /** Does what the words of one frame say. Throws a ProtocolError for what makes no sense. */
   hear(words: readonly Word[]): void {
     const before = this.#published;
-    for (const word of words) this.#do(word);
+    this.#session.together(() => {
+      for (const word of words) this.#do(word);
+    });
     const upTo = this.#published;
     if (upTo > before) this.#session.afterFlush(() => this.#writer.say([Told.confirmed, upTo]));
   }
@@ -59,11 +62,8 @@ export class HubPeer {
     switch (word[0]) {
       case Said.publish:
         return this.#publish(readBytes(word[1]));
-      case Said.ack: {
-        const [consumer, from, to] = readAck(word);
-        for (let number = from; number <= to; number++) this.#take([consumer, number])?.ack();
-        return;
-      }
+      case Said.ack:
+        return this.#ack(word);
       case Said.begin:
         return void this.#find(word[1], word[2])?.begin(readNumber(word[3]));
       case Said.cutOff:
@@ -90,6 +90,18 @@ export class HubPeer {
           ? this.#session.post(envelope, fence)
           : new FencedError('The ownership has ended.');
       if (refusal) this.#notTaken(number, refusal);
+    }
+  }
+
+  #ack(word: Word): void {
+    const [consumer, from, to] = readAck(word);
+    const deliveries = this.#consumers.get(consumer)?.deliveries;
+    if (!deliveries) return;
+    for (let number = from; number <= to; number++) {
+      const delivery = deliveries.get(number);
+      if (!delivery) continue;
+      deliveries.delete(number);
+      delivery.ack();
     }
   }
 
@@ -203,7 +215,7 @@ export class HubPeer {
     queue: string,
     options: { prefetch: number; ownership: Ownership | undefined },
   ): Promise<void> {
-    const deliveries = new Map<number, Delivery>();
+    const deliveries = new TurnoverMap<number, Delivery>();
     let last = 0;
     const consumer = this.#session.consume(queue, options, {
       delivery: (delivery) => {

@@ -17,6 +17,7 @@ import type {
 } from '../../backend.js';
 import type { Clock, Timer } from '../../model/clock.js';
 import { FencedError, ProtocolError, SessionLostError } from '../../model/errors.js';
+import { Fifo } from '../../model/fifo.js';
 import type { Envelope } from '../../model/message.js';
 import { unpackEnvelope } from '../../model/packed-fields.js';
 import { errorOf } from './error-words.js';
@@ -69,13 +70,13 @@ export class RemoteSession implements Session, Wire {
   readonly #clock: Clock;
   readonly #ownerTimeoutMs: number;
   readonly #settleClosed: (reason: Error | undefined) => void;
+  /** From the first that is not confirmed. */
+  readonly #publishings = new Fifo<Waiter<void>>();
   /** By their numbers in this session. */
-  readonly #publishings = new Map<number, Waiter<void>>();
   readonly #calls = new Map<number, Waiter<unknown>>();
   readonly #listeners = new Map<number, TransientSink>();
   readonly #claims = new Map<number, RemoteClaim>();
   readonly #consumers = new Map<number, RemoteConsumer>();
-  #published = 0;
   #confirmed = 0;
   #numbers = 0;
   #end: { reason: Error | undefined } | undefined;
@@ -129,8 +130,7 @@ export class RemoteSession implements Session, Wire {
       claim = fence.claim.number;
     }
     this.writer.carry(claim === 0 ? NO_CLAIM : [Said.publish, claim, 0, 0, 0], envelope);
-    const number = ++this.#published;
-    return new Promise((resolve, reject) => this.#publishings.set(number, { resolve, reject }));
+    return new Promise((resolve, reject) => this.#publishings.push({ resolve, reject }));
   }
 
   async listen(sink: TransientSink): Promise<TransientQueue> {
@@ -262,8 +262,8 @@ export class RemoteSession implements Session, Wire {
       case Told.confirmed:
         return this.#confirmUpTo(number);
       case Told.notTaken:
-        this.#publishings.get(number)?.reject(errorOf(word[2]));
-        this.#publishings.delete(number);
+        // Resolved as well later on, which changes nothing.
+        this.#publishings.at(number - this.#confirmed - 1)?.reject(errorOf(word[2]));
         return;
       case Told.result:
         this.#calls.get(number)?.resolve(word[2]);
@@ -300,10 +300,9 @@ export class RemoteSession implements Session, Wire {
   }
 
   #confirmUpTo(number: number): void {
-    while (this.#confirmed < number) {
-      const publishing = this.#publishings.get(++this.#confirmed);
-      if (!publishing) continue;
-      this.#publishings.delete(this.#confirmed);
+    for (; this.#confirmed < number; this.#confirmed++) {
+      const publishing = this.#publishings.shift();
+      if (!publishing) throw new ProtocolError('The hub has confirmed what it was not given.');
       publishing.resolve();
     }
   }
@@ -316,8 +315,8 @@ export class RemoteSession implements Session, Wire {
     if (this.#end) return;
     this.#end = { reason };
     this.signs.stop();
-    for (const { reject } of [...this.#publishings.values(), ...this.#calls.values()]) reject(this.#lost());
-    this.#publishings.clear();
+    for (const { reject } of this.#calls.values()) reject(this.#lost());
+    for (let one = this.#publishings.shift(); one; one = this.#publishings.shift()) one.reject(this.#lost());
     this.#calls.clear();
   }
 }
