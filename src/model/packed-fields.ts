@@ -58,7 +58,8 @@ export function packInto(target: Buffer, start: number, envelope: Envelope): num
   const open = source + sources.write(target, source, envelope.source);
   const typesAt = open + (origin === undefined ? 0 : opens.write(target, open, textOfOpen(origin.open)));
   const headers = typesAt + (types === undefined ? 0 : target.write(types, typesAt));
-  const bodyAt = headers + target.write(textOfHeaders(envelope.headers), headers);
+  const headersText = textOfHeaders(envelope.headers);
+  const bodyAt = headers + (headersText === '' ? 0 : target.write(headersText, headers));
   target.writeUInt32BE(source - id, lengths);
   target.writeUInt32BE(open - source, lengths + 4);
   target.writeUInt32BE(typesAt - open, lengths + 8);
