@@ -49,11 +49,14 @@ const KILL_AFTER_DRAIN_MS = 2_000;
 
 /**
  * Connects a master to its broker. Resolves when it is ready; rejects at once with what cannot heal (a name that is
- * taken, an unknown scheme, a password), and after `connectTimeoutMs` with a ConnectError.
+ * taken, an unknown scheme, a password), and after `connectTimeoutMs` with a ConnectError. Its signal gives the start up:
+ * it rejects with the signal's reason once the master has stopped; later it has no meaning.
  */
 export async function createMaster<C extends MaybeCatalogue = undefined>(
   options: MasterOptions<C>,
 ): Promise<Master<C>> {
+  const { signal } = options;
+  signal?.throwIfAborted();
   const opening = findSpool(options);
   // Without one it begins at once.
   const spool = opening && (await opening);
@@ -64,7 +67,18 @@ export async function createMaster<C extends MaybeCatalogue = undefined>(
     await spool?.close();
     throw error;
   }
-  await master.ready;
+  const giveUp = () => void master.stop();
+  signal?.addEventListener('abort', giveUp, { once: true });
+  if (signal?.aborted) giveUp();
+  try {
+    await master.ready;
+  } catch (error) {
+    if (!signal?.aborted) throw error;
+    await master.stop();
+    throw signal.reason;
+  } finally {
+    signal?.removeEventListener('abort', giveUp);
+  }
   return master;
 }
 

@@ -2,7 +2,15 @@ import { constants, rmSync } from 'node:fs';
 import { access, mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Damage, folderError } from './folder-errors.js';
-import { newNote, NOTE_FILE, readNote, writeNote, type FolderKind, type FolderNote } from './folder-note.js';
+import {
+  isDraft,
+  newNote,
+  NOTE_FILE,
+  readNote,
+  writeNote,
+  type FolderKind,
+  type FolderNote,
+} from './folder-note.js';
 import type { Volume } from './volume.js';
 
 /** File systems that are shared over a network, or may be: neither the locks nor the memory map of LMDB hold there. */
@@ -47,7 +55,7 @@ export async function prepareFolder(
     );
   const names = (await readdir(folder)).filter((name) => name !== 'lost+found');
   await access(folder, constants.R_OK | constants.W_OK | constants.X_OK);
-  if (names.length > 0 && !names.includes(NOTE_FILE) && names.some((name) => name !== `${NOTE_FILE}.new`))
+  if (names.length > 0 && !names.includes(NOTE_FILE) && !names.every(isDraft))
     throw folderError(
       folder,
       `there is something in it, and it is not signalbox's (${names.slice(0, 3).join(', ')})`,

@@ -1,9 +1,11 @@
+import { randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Damage, folderError } from './folder-errors.js';
 
 /** Says what the folder is, to people and to whoever opens it next. */
 export const NOTE_FILE = 'signalbox.json';
+const DRAFT = '.new';
 /** Of the folder's layout. */
 const FORMAT = 1;
 
@@ -56,12 +58,21 @@ export function readNote(folder: string, kind: FolderKind): FolderNote {
   return note as FolderNote;
 }
 
-/** At once and for good: after a power loss there is the old note or the new one. */
+/**
+ * At once and for good: after a power loss there is the old note or the new one. Two processes may do it at the same
+ * moment, where they find each other only by the folder: each has a draft of its own.
+ */
 export function writeNote(folder: string, note: FolderNote): void {
   const path = join(folder, NOTE_FILE);
-  writeFileSync(`${path}.new`, `${JSON.stringify(note)}\n`, { flush: true });
-  renameSync(`${path}.new`, path);
+  const draft = `${path}${DRAFT}${process.pid}-${randomBytes(4).toString('hex')}`;
+  writeFileSync(draft, `${JSON.stringify(note)}\n`, { flush: true });
+  renameSync(draft, path);
   flushPath(folder);
+}
+
+/** Whether the file is a note that somebody is writing, or did not finish. */
+export function isDraft(name: string): boolean {
+  return name.startsWith(`${NOTE_FILE}${DRAFT}`);
 }
 
 /** What the file, or the folder, holds survives a power loss. */

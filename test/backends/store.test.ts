@@ -238,7 +238,7 @@ describe('the store', () => {
     lab.declare('twin');
     for (let number = 0; number < 100; number++)
       lab.hub.publish(messageOf(`m-${number}`, 'a', 'x'.repeat(1_000)));
-    await lab.safe();
+    await eventually('the table has it', () => lab.store.isIdle);
     const entries = ['q', 'twin'].flatMap((name) => lab.taker(name).entries);
     const inMemory = entries.reduce(
       (sum, { envelope }) => sum + (envelope as PackedEnvelope).bytesInMemory,

@@ -16,7 +16,7 @@ export interface PlaceKey {
  * What the data file holds. Numbers in keys are big-endian, so that they are read in their order:
  *
  *   meta          'format' → the version of this layout; 'hub' → who has opened the folder last (see instance.ts);
- *                 'queues' → the number of the newest queue
+ *                 'queues' → the number of the newest queue; 'log' → how far the logs were taken over (see log.ts)
  *   queues        number of the queue → its record (see records.ts): namespace, name, id, settings, bindings, epoch
  *   checkpoints   number of the queue → the bytes
  *   entries       number of the queue, position → the packed message

@@ -9,14 +9,10 @@ const LAZY_SIZE_MAX = 10_000;
 
 export interface CommitPorts {
   readonly clock: Clock;
-  /** Whether there is something to be written by and by. */
+  /** Whether there is something to be done by and by, also with a batch that is empty. */
   hasMore(): boolean;
-  /** Adds some of it. */
-  fill(batch: Batch): void;
   /** Resolves when it is safe. */
   write(batch: Batch): Promise<void>;
-  /** It is safe; its callbacks have not been called yet. */
-  written(batch: Batch): void;
   failed(error: Error): void;
 }
 
@@ -29,6 +25,8 @@ export class GroupCommit {
   gathered = new Batch(1);
   inFlight: Batch | undefined;
   safeBatch = 0;
+  /** Its buffer is free. */
+  #safe: Batch | undefined;
   readonly #ports: CommitPorts;
   #lazyTimer: Timer | undefined;
   #soon: NodeJS.Immediate | undefined;
@@ -64,10 +62,9 @@ export class GroupCommit {
     if (this.inFlight || this.#isPaused || this.#hasEnded) return;
     const batch = this.gathered;
     if (batch.isEmpty && !this.#ports.hasMore()) return;
-    this.#ports.fill(batch);
-    if (batch.isEmpty) return;
     this.inFlight = batch;
-    this.gathered = new Batch(batch.number + 1);
+    this.gathered = new Batch(batch.number + 1, this.#safe);
+    this.#safe = undefined;
     this.#ports.write(batch).then(
       () => this.#finish(batch),
       (error: unknown) => this.#fail(error),
@@ -118,8 +115,8 @@ export class GroupCommit {
   #finish(batch: Batch): void {
     this.inFlight = undefined;
     this.safeBatch = batch.number;
+    this.#safe = batch;
     try {
-      this.#ports.written(batch);
       for (const callback of batch.callbacks) callback();
     } catch (error) {
       this.#fail(error);

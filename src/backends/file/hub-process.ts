@@ -2,7 +2,7 @@ import { rename, stat, unlink } from 'node:fs/promises';
 import { connect } from 'node:net';
 import type { Environment, Timer } from '../../model/clock.js';
 import { ConnectError, FolderError, SessionLostError } from '../../model/errors.js';
-import { keepHubRecord, livingHub, refuseForeignHub } from './hub-record.js';
+import { keepHubRecord, livingHub, readHubRecord, refuseForeignHub, type HubRecord } from './hub-record.js';
 import { HubServer } from './hub-server.js';
 import { placesOf } from './runtime-folder.js';
 import { openStore } from './store.js';
@@ -33,6 +33,7 @@ export async function runHub(folder: string, options: HubOptions): Promise<void>
     if (await answers(socket))
       throw new ConnectError(`Another hub serves "${places.folder}" already. Masters use that one.`);
   await refuseForeignHub(places.folder, environment);
+  const former = await readHubRecord(places.folder);
   const store = await openStore(places.folder, { environment });
   try {
     const server = new HubServer(store, environment);
@@ -42,7 +43,8 @@ export async function runHub(folder: string, options: HubOptions): Promise<void>
     await server.listen(fresh);
     const { ino } = await stat(fresh);
     await rename(fresh, places.socket);
-    const record = await keepHubRecord(places.folder, places.socket, environment);
+    await removeSocketOf(former, places.socket);
+    const record = await keepHubRecord(places.folder, places.socket, environment, () => store.isOurs);
     options.started(places.folder);
     // Two may have started at once, or the socket of one was taken away: masters shall not part.
     const superseded = record.superseded.then(
@@ -63,6 +65,12 @@ export async function runHub(folder: string, options: HubOptions): Promise<void>
   } finally {
     await store.close();
   }
+}
+
+/** One that was killed leaves its socket behind: where the next one listens elsewhere, nobody else would remove it. */
+async function removeSocketOf(former: HubRecord | undefined, ours: string): Promise<void> {
+  if (!former || former.socket === ours || (await answers(former.socket))) return;
+  await unlink(former.socket).catch(() => {});
 }
 
 /** `forget` ends the wait: a timer would keep the process. */

@@ -59,16 +59,17 @@ export async function refuseForeignHub(folder: string, { clock }: Environment): 
 
 /** A hub's word in its folder. */
 export interface KeptRecord {
-  /** Resolves when the folder names another hub that lives: masters go there from now on. */
+  /** Resolves when another hub has taken the folder: masters go there from now on. */
   readonly superseded: Promise<void>;
   forget(): Promise<void>;
 }
 
-/** Says in the folder that this process is its hub, again and again. */
+/** Says in the folder that this process is its hub, again and again, as long as `isOurs`: of two, the store knows which. */
 export async function keepHubRecord(
   folder: string,
   socket: string,
   { clock }: Environment,
+  isOurs: () => boolean,
 ): Promise<KeptRecord> {
   const file = fileOf(folder);
   const record: HubRecord = { ...identityOf(process.pid), socket, pidNamespace: await pidNamespace() };
@@ -82,10 +83,10 @@ export async function keepHubRecord(
   let supersede!: () => void;
   const superseded = new Promise<void>((resolve) => (supersede = resolve));
   const look = async (): Promise<void> => {
-    const named = await livingHub(folder);
-    if (named && named.pid !== process.pid) return supersede();
+    if (!isOurs()) return supersede();
     const now = clock.wall() / 1_000;
-    await (named ? utimes(file, now, now) : write());
+    const isNamed = (await readHubRecord(folder))?.pid === process.pid;
+    await (isNamed ? utimes(file, now, now) : write());
   };
   const beat = (): void => {
     timer = clock.setTimeout(() => {

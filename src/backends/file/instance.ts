@@ -12,33 +12,47 @@ const HUB = 'hub';
 export interface Instance {
   /** Of the record that it wrote at its opening: as long as it stands, no other hub has opened the folder. */
   readonly version: number;
+  /** The hub before it has settled everything that it had handed over. */
+  readonly foundClosed: boolean;
 }
 
-/**
- * Writes down that this hub has the folder now: whoever had it before can commit nothing more. If the one before did not
- * close the folder, every message in it comes flagged, since nobody knows what it had handed over.
- */
-export function takeFolder(databases: Databases, name: string): Instance {
-  const { root, meta, queues } = databases;
+/** Writes down that this hub has the folder now: whoever had it before can make nothing safe any more. */
+export function takeFolder({ root, meta }: Databases, name: string): Instance {
   return root.transactionSync(() => {
     const format = meta.getBinary('format');
     if (format && (unpack(format) as number) > FORMAT)
       throw new Damage('it was written by a newer signalbox: upgrade this one');
     if (!format) void meta.put('format', pack(FORMAT), 0);
     const before = meta.getEntry(HUB);
-    const [, wasClosed] = before ? (unpack(before.value) as [string, boolean]) : ['', true];
+    const [, foundClosed] = before ? (unpack(before.value) as [string, boolean]) : ['', true];
+    const version = (before?.version ?? 0) + 1;
+    void meta.put(HUB, pack([name, false]), version);
+    return { version, foundClosed };
+  });
+}
+
+/**
+ * If the hub before did not close the folder, every message in it comes flagged: nobody knows what it had handed over.
+ * Positions go on after the newest entry, since what comes fresh must not fall under an old flag.
+ */
+export function flagMessages(databases: Databases, { foundClosed }: Instance): void {
+  const { root, queues } = databases;
+  root.transactionSync(() => {
     for (const { key, value } of [...queues.getRange({ start: 0 })]) {
       const record = unpackQueue(value);
-      // Positions go on after the newest entry: what comes fresh must not fall under an old flag.
       const next = lastPlace(databases, key) + 1;
-      const flaggedBefore = wasClosed ? Math.min(record.flaggedBefore, next) : next;
+      const flaggedBefore = foundClosed ? Math.min(record.flaggedBefore, next) : next;
       if (flaggedBefore !== record.flaggedBefore)
         void queues.put(key, packQueue({ ...record, flaggedBefore }));
     }
-    const version = (before?.version ?? 0) + 1;
-    void meta.put(HUB, pack([name, false]), version);
-    return { version };
   });
+}
+
+/** Whether no other hub has taken the folder by now. */
+export function hasFolder({ version }: Instance, { root, meta }: Databases): boolean {
+  // What others have written since the last read is seen by a new one only.
+  root.resetReadTxn();
+  return meta.getEntry(HUB)?.version === version;
 }
 
 /** Writes in one transaction, unless another hub has taken the folder. Says whether it did. Resolves when it is safe. */

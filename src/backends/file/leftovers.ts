@@ -1,8 +1,8 @@
-import type { Batch } from './batch.js';
 import type { Databases, PlaceKey } from './databases.js';
 import { keysFrom } from './stored-queue.js';
+import type { TableChanges } from './table-changes.js';
 
-/** So many records are removed with one batch. */
+/** So many records are removed at once. */
 const REMOVED_AT_ONCE = 2_000;
 const END = { queue: 2 ** 32 - 1, place: Number.MAX_SAFE_INTEGER };
 const KINDS = ['entries', 'marks', 'letters'] as const;
@@ -34,15 +34,15 @@ export class Leftovers {
     if (!this.#queues.includes(queue)) this.#queues.push(queue);
   }
 
-  /** Adds some removals to a batch. What the batch before has added is in the store by then. */
-  fill(batch: Batch): void {
+  /** Adds some removals. What was taken before is in the table by then. */
+  fill(changes: TableChanges): void {
     const [queue] = this.#queues;
     if (queue === undefined) return;
     let left = REMOVED_AT_ONCE;
     for (const kind of KINDS) {
       if (left === 0) return;
       const keys = keysFrom(this.databases[kind], { queue, place: 0 }, left);
-      for (const key of keys) batch.sweep(kind, key);
+      for (const key of keys) changes.sweep(kind, key);
       left -= keys.length;
     }
     if (left === REMOVED_AT_ONCE) this.#queues.shift();

@@ -96,3 +96,18 @@ export function packNumber(value: number): Uint8Array {
 export function unpackNumber(bytes: Uint8Array | undefined): number {
   return bytes ? (unpackr.unpack(bytes) as number) : 0;
 }
+
+/** How far the table has taken over the logs: everything up to this generation of this hub's, and of all before it. */
+export interface LogMark {
+  readonly hub: number;
+  readonly generation: number;
+}
+
+export function packLogMark({ hub, generation }: LogMark): Uint8Array {
+  return packr.pack([hub, generation]);
+}
+
+export function unpackLogMark(bytes: Uint8Array | undefined): LogMark {
+  const [hub, generation] = bytes ? (unpackr.unpack(bytes) as [number, number]) : [0, 0];
+  return { hub, generation };
+}

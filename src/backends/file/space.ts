@@ -100,6 +100,11 @@ export class Space {
     return this.#freeBytes - LEAST_BYTES >= bytes;
   }
 
+  /** Whether the disk is not even low when so much is written that may stay. */
+  hasPlentyBeside(bytes: number): boolean {
+    return this.hasRoomFor(LOW * this.reserveBytes + bytes);
+  }
+
   #later(): Promise<void> {
     if (this.#hasEnded) return Promise.reject(this.#refuse());
     return new Promise((resolve, reject) => {

@@ -1,17 +1,25 @@
 import type { DurableQueue, Entry, Letter } from '../hub/durable-queue.js';
 import type { Journal } from '../hub/journal.js';
+import type { Envelope } from '../../model/message.js';
+import { Subject, type ChangeList } from './change-list.js';
 import type { GroupCommit } from './group-commit.js';
-import { PackedEnvelope } from './packed-envelope.js';
+import { PackedEnvelope, packEnvelope } from './packed-envelope.js';
+import { packCheckpoint, packLetter, packMark } from './records.js';
 import type { StoredQueue } from './stored-queue.js';
+import type { Table } from './table.js';
 
 export interface JournalPorts {
   readonly commit: GroupCommit;
+  readonly table: Pick<Table, 'gathered' | 'sealed'>;
   readonly refusal: () => Error | undefined;
   /** A place for a new queue. */
   readonly create: () => StoredQueue;
 }
 
-/** The journal of one namespace: passes on to the batch that is gathered, by the number that a queue has in the store. */
+/**
+ * The journal of one namespace: passes on to the batch that is gathered for the log, and to what is gathered for the
+ * table, by the number that a queue has in the store.
+ */
 export class StoreJournal implements Journal {
   readonly #ports: JournalPorts;
   readonly #commit: GroupCommit;
@@ -42,57 +50,105 @@ export class StoreJournal implements Journal {
   putQueue(queue: DurableQueue): void {
     let stored = this.#queues.get(queue);
     if (!stored) this.#queues.set(queue, (stored = this.#ports.create()));
-    this.#commit.gathered.putQueue(stored, queue);
-    this.#commit.wake();
+    this.#put(Subject.queue, stored, 0, stored.pack(queue));
   }
 
   putCheckpoint(queue: DurableQueue): void {
-    this.#commit.gathered.putCheckpoint(this.#stored(queue), queue);
-    this.#commit.wake();
+    if (queue.checkpoint)
+      this.#put(Subject.checkpoint, this.#stored(queue), 0, packCheckpoint(queue.checkpoint));
   }
 
   removeQueue(queue: DurableQueue): void {
     const stored = this.#stored(queue);
     stored.end();
     this.#queues.delete(queue);
-    this.#commit.gathered.removeQueue(stored);
-    this.#commit.wake();
+    this.#ports.table.gathered.removeQueue(stored.number, stored);
+    this.#remove(Subject.queue, stored, 0);
   }
 
   addEntry(queue: DurableQueue, entry: Entry): void {
-    this.#commit.gathered.addEntry(this.#stored(queue), entry);
-    this.#commit.wake();
+    const stored = this.#stored(queue);
+    const bytes = takeBytes(entry);
+    stored.count(bytes.length);
+    this.#ports.table.gathered.addEntry(stored, entry, bytes.length);
+    this.#log.put(Subject.entry, stored.number, entry.position, bytes);
+    if (!stored.isPlain(entry)) this.#mark(stored, entry);
+    this.#wake();
   }
 
   markEntry(queue: DurableQueue, entry: Entry): void {
-    this.#commit.gathered.markEntry(this.#stored(queue), entry);
-    this.#commit.wake();
+    this.#mark(this.#stored(queue), entry);
+  }
+
+  #mark(stored: StoredQueue, entry: Entry): void {
+    if (!stored.isPlain(entry)) this.#put(Subject.mark, stored, entry.position, packMark(entry));
+    else if (this.#ports.table.gathered.removeMark(stored, entry.position))
+      this.#remove(Subject.mark, stored, entry.position);
   }
 
   removeEntry(queue: DurableQueue, entry: Entry): void {
     const stored = this.#stored(queue);
-    const { gathered, inFlight } = this.#commit;
+    const { gathered, sealed } = this.#ports.table;
     if (entry.envelope instanceof PackedEnvelope) stored.count(-entry.envelope.bytesInMemory);
-    if (entry.batch === inFlight?.number) inFlight.forget(entry);
-    gathered.removeEntry(stored, entry);
-    this.#commit.wake();
+    if (gathered.removeEntry(stored, entry)) sealed?.detach(stored, entry);
+    this.#remove(Subject.entry, stored, entry.position);
   }
 
   putLetter(queue: DurableQueue, letter: Letter): void {
-    this.#commit.gathered.putLetter(this.#stored(queue), letter);
-    this.#commit.wake();
+    const stored = this.#stored(queue);
+    takeBytes(letter);
+    const bytes = packLetter(letter);
+    const place = stored.nextLetter++;
+    stored.letters.set(letter, place);
+    this.#ports.table.gathered.putLetter(stored, place, { letter, bytes });
+    this.#log.put(Subject.letter, stored.number, place, bytes);
+    this.#wake();
   }
 
   removeLetter(queue: DurableQueue, letter: Letter): void {
-    this.#commit.gathered.removeLetter(this.#stored(queue), letter);
-    this.#commit.wake();
+    const stored = this.#stored(queue);
+    const place = stored.letters.get(letter);
+    if (place === undefined) return;
+    stored.letters.delete(letter);
+    this.#ports.table.gathered.removeLetter(stored, place);
+    this.#remove(Subject.letter, stored, place);
   }
 
   afterFlush(callback: () => void): void {
     this.#commit.afterFlush(callback);
   }
 
+  get #log(): ChangeList {
+    return this.#commit.gathered.changes;
+  }
+
+  #put(subject: Subject, stored: StoredQueue, place: number, bytes: Uint8Array): void {
+    this.#ports.table.gathered.put(subject, stored.number, place, bytes, stored);
+    this.#log.put(subject, stored.number, place, bytes);
+    this.#wake();
+  }
+
+  /** The table knows already. */
+  #remove(subject: Subject, stored: StoredQueue, place: number): void {
+    this.#log.remove(subject, stored.number, place);
+    this.#wake();
+  }
+
+  #wake(): void {
+    this.#commit.gathered.size++;
+    this.#commit.wake();
+  }
+
   #stored(queue: DurableQueue): StoredQueue {
     return this.#queues.get(queue)!;
   }
+}
+
+/** Has the bytes in memory from now on: wherever they are now may be emptied by the same batch. */
+function takeBytes(holder: { envelope: Envelope }): Uint8Array {
+  const { envelope } = holder;
+  const bytes = packEnvelope(envelope);
+  if (!(envelope instanceof PackedEnvelope) || envelope.bytesInMemory === 0)
+    holder.envelope = new PackedEnvelope(undefined, bytes);
+  return bytes;
 }

@@ -11,16 +11,20 @@ import type { Hub } from '../hub/hub.js';
 import type { Journal } from '../hub/journal.js';
 import { Ballast, makeRoom } from './ballast.js';
 import type { Batch } from './batch.js';
+import { Subject } from './change-list.js';
 import { compact } from './compaction.js';
 import { dataFileUsage, openDatabases, type Databases } from './databases.js';
 import { GroupCommit } from './group-commit.js';
-import { leaveFolder, takeFolder, writeAs, type Instance } from './instance.js';
+import { flagMessages, hasFolder, leaveFolder, takeFolder, writeAs, type Instance } from './instance.js';
 import { Leftovers } from './leftovers.js';
-import { unpackNumber, unpackQueue, type QueueRecord } from './records.js';
+import { Log, logFile } from './log.js';
+import { packNumber, unpackNumber, unpackQueue, type QueueRecord } from './records.js';
+import { removeLogs, takeOverLogs } from './recovery.js';
 import { Space } from './space.js';
 import { STORE_FOLDER } from './store-folder.js';
 import { StoreJournal } from './store-journal.js';
 import { StoredQueue, type MessageMemory } from './stored-queue.js';
+import { Table } from './table.js';
 
 export interface StoreOptions {
   readonly environment: Environment;
@@ -42,6 +46,8 @@ export interface Store {
   readonly failed: Promise<Error>;
   /** Nothing waits to be written. */
   readonly isIdle: boolean;
+  /** No other hub has taken the folder by now. */
+  readonly isOurs: boolean;
   /** The journal for the hub of that namespace. */
   journal(namespace: string): Journal;
   /** Brings the queues of that namespace back into a fresh hub that was made with its journal. */
@@ -70,6 +76,9 @@ export async function openStore(folder: string, options: StoreOptions): Promise<
       const instance = takeFolder(databases, name);
       // Another hub may have compacted the folder since the note was read.
       if (readNote(path, STORE_FOLDER).data === note.data) {
+        takeOverLogs(path, databases, instance);
+        flagMessages(databases, instance);
+        removeLogs(path, instance);
         const store = new LmdbStore(path, options, databases, instance, name);
         await finishFolder(path, STORE_FOLDER, note);
         return store;
@@ -91,7 +100,8 @@ class LmdbStore implements Store {
   readonly #space: Space;
   readonly namespaces: readonly string[];
   #kept: { number: number; record: QueueRecord }[];
-  readonly #leftovers: Leftovers;
+  readonly #table: Table;
+  readonly #log: Log;
   readonly #memory: MessageMemory = { bytes: 0 };
   #newestQueue: number;
   #compacting: Promise<void> | undefined;
@@ -111,14 +121,11 @@ class LmdbStore implements Store {
       record: unpackQueue(value),
     }));
     this.namespaces = [...new Set(this.#kept.map(({ record }) => record.namespace))];
-    this.#leftovers = new Leftovers(databases, new Set(this.#kept.map(({ number }) => number)));
     this.#newestQueue = unpackNumber(databases.meta.getBinary('queues'));
     this.#commit = new GroupCommit({
       clock: options.environment.clock,
-      hasMore: () => !this.#leftovers.isEmpty,
-      fill: (batch) => this.#leftovers.fill(batch),
+      hasMore: () => this.#table.isDue,
       write: (batch) => this.#write(batch),
-      written: (batch) => this.#written(batch),
       failed: (error) => this.#end(error),
     });
     this.#ballast = new Ballast(folder, options.ballastBytes ?? 16 * MEGABYTE);
@@ -126,15 +133,32 @@ class LmdbStore implements Store {
       clock: options.environment.clock,
       freeBytes: () => (options.volumeOf ?? volumeOf)(folder).freeBytes,
       dataFile: () => dataFileUsage(databases),
-      pendingBytes: () => this.#commit.gathered.bytes + (this.#commit.inFlight?.bytes ?? 0),
+      pendingBytes: () => this.#table.pendingBytes,
       ballast: this.#ballast,
       tight: () => void this.compact(),
     });
-    if (!this.#leftovers.isEmpty) this.#commit.wake();
+    this.#table = new Table({
+      databases,
+      clock: options.environment.clock,
+      space: this.#space,
+      leftovers: new Leftovers(databases, new Set(this.#kept.map(({ number }) => number))),
+      memory: this.#memory,
+      residentBytesMax: options.residentBytesMax ?? 64 * MEGABYTE,
+      commit: (write) => this.#commitOurs(write),
+      due: () => this.#commit.start(),
+    });
+    this.#log = new Log(folder, logFile(instance.version, name), {
+      hasPlentyBeside: (bytes) => this.#space.hasPlentyBeside(bytes),
+    });
+    if (this.#table.isDue) this.#commit.wake();
   }
 
   get isIdle(): boolean {
-    return this.#commit.isIdle && this.#leftovers.isEmpty;
+    return this.#commit.isIdle && this.#table.isIdle;
+  }
+
+  get isOurs(): boolean {
+    return hasFolder(this.instance, this.databases);
   }
 
   journal(namespace: string): Journal {
@@ -146,6 +170,7 @@ class LmdbStore implements Store {
     if (!journal) {
       journal = new StoreJournal({
         commit: this.#commit,
+        table: this.#table,
         refusal: () => this.#space.refusal,
         create: () => this.#create(namespace),
       });
@@ -176,8 +201,10 @@ class LmdbStore implements Store {
   }
 
   async #compact(): Promise<void> {
-    if (!this.#isWorthCompacting) return;
+    if (this.#hasFailed || this.#closing) return;
     const done = this.#commit.pause(async () => {
+      // What is only in the log hides what can be given back.
+      if (!this.#table.isIdle) await this.#take();
       if (this.#isWorthCompacting) await compact(this.folder, this.databases, this.instance);
     });
     await Promise.race([done, this.failed]);
@@ -185,7 +212,6 @@ class LmdbStore implements Store {
 
   /** Half of the file is free, it is more than a little, and there is room for the copy. */
   get #isWorthCompacting(): boolean {
-    if (this.#hasFailed || this.#closing) return false;
     const { usedBytes, reusableBytes } = dataFileUsage(this.databases);
     const copiedBytes = usedBytes - reusableBytes;
     return (
@@ -201,18 +227,24 @@ class LmdbStore implements Store {
     await this.#compacting;
     this.#space.end();
     await Promise.race([this.#commit.flush(), this.failed]);
-    this.#commit.end();
     try {
-      if (!this.#hasFailed) {
-        await this.#space.admit(0, 0);
-        await leaveFolder(this.instance, this.databases, this.name);
-      }
+      if (!this.#hasFailed) await Promise.race([this.#commit.pause(() => this.#leave()), this.failed]);
     } catch (error) {
       this.#end(toError(error));
     } finally {
+      this.#commit.end();
+      this.#table.end();
       await this.#ballast.close();
+      await this.#log.close();
       await this.databases.root.close();
     }
+  }
+
+  async #leave(): Promise<void> {
+    await this.#take();
+    await leaveFolder(this.instance, this.databases, this.name);
+    removeLogs(this.folder, this.instance);
+    this.#commit.end();
   }
 
   #end(error: Error): void {
@@ -223,31 +255,34 @@ class LmdbStore implements Store {
 
   #create(namespace: string): StoredQueue {
     this.#newestQueue++;
-    this.#commit.gathered.newestQueue = this.#newestQueue;
+    const newest = packNumber(this.#newestQueue);
+    this.#table.gathered.put(Subject.newestQueue, 0, 0, newest);
+    this.#commit.gathered.changes.put(Subject.newestQueue, 0, 0, newest);
     return new StoredQueue(this.databases, namespace, this.#newestQueue, 0, this.#memory);
   }
 
-  /** As one transaction where the disk allows it; else the removals follow bit by bit. */
+  /** To the log; where that has no room, or the table is due, everything goes to the table. */
   async #write(batch: Batch): Promise<void> {
-    let removed = await this.#space.admit(batch.bytes, batch.removals);
-    await this.#commitOurs(() => {
-      batch.write(this.databases);
-      batch.remove(this.databases, 0, removed);
-    });
-    while (removed < batch.removals) {
-      const from = removed;
-      removed += await this.#space.admit(0, batch.removals - from);
-      await this.#commitOurs(() => batch.remove(this.databases, from, removed));
+    if (!this.#table.isDue && (await this.#log.append(batch.changes, batch.number))) {
+      // Whoever has taken the folder since read the log after that: so what was in it before the look is safe.
+      if (!this.isOurs) throw this.#taken();
+      this.#table.watch();
+      return;
     }
+    await this.#take();
+    this.#table.watch();
+  }
+
+  async #take(): Promise<void> {
+    await this.#table.take(this.instance.version, this.#log.generation);
+    this.#log.restart();
   }
 
   async #commitOurs(write: () => void): Promise<void> {
-    if (await writeAs(this.instance, this.databases, write)) return;
-    throw new FolderError(`Another hub has taken the folder "${this.folder}": this one can write no more.`);
+    if (!(await writeAs(this.instance, this.databases, write))) throw this.#taken();
   }
 
-  #written(batch: Batch): void {
-    batch.leaveMemory(this.#memory.bytes - (this.options.residentBytesMax ?? 64 * MEGABYTE));
-    for (const { isWritten, number } of batch.emptied) if (isWritten) this.#leftovers.add(number);
+  #taken(): FolderError {
+    return new FolderError(`Another hub has taken the folder "${this.folder}": this one can write no more.`);
   }
 }

@@ -21,15 +21,14 @@ export interface MessageMemory {
 
 /** One queue in the store: its number there, and what has been written of it. */
 export class StoredQueue {
-  /** Positions whose mark is in the store. */
+  /** Positions whose mark the table has, or is about to. */
   readonly marked = new Set<number>();
   /** The numbers of its dead letters. */
   readonly letters = new Map<Letter, number>();
   readonly entryShelf: Shelf;
   readonly letterShelf: Shelf;
   nextLetter = 1;
-  /** The last batch that has added messages. */
-  grownBy = 0;
+  /** The table has its record, or is about to. */
   isWritten = false;
   isGone = false;
   #bytes = 0;
