@@ -29,7 +29,7 @@ import {
 import type { DeadLetter } from './master/letters.js';
 import { Queues, type CallOptions, type DeleteQueueOptions, type LettersOptions } from './master/queues.js';
 import { Publishing } from './master/publishing.js';
-import { findSpool } from './master/spool.js';
+import { makeMaster, untilReady } from './master/start.js';
 import type { SubscriptionHandle } from './master/subscriber.js';
 import { Subscribers } from './master/subscribers.js';
 import type { ConsumeOptionsOf, HandlerOf, PublishOf, WaitResult } from './master/typed-calls.js';
@@ -55,31 +55,8 @@ const KILL_AFTER_DRAIN_MS = 2_000;
 export async function createMaster<C extends MaybeCatalogue = undefined>(
   options: MasterOptions<C>,
 ): Promise<Master<C>> {
-  const { signal } = options;
-  signal?.throwIfAborted();
-  const opening = findSpool(options);
-  // Without one it begins at once.
-  const spool = opening && (await opening);
-  let master: Master<C>;
-  try {
-    master = new Master<C>(options, spool);
-  } catch (error) {
-    await spool?.close();
-    throw error;
-  }
-  const giveUp = () => void master.stop();
-  signal?.addEventListener('abort', giveUp, { once: true });
-  if (signal?.aborted) giveUp();
-  try {
-    await master.ready;
-  } catch (error) {
-    if (!signal?.aborted) throw error;
-    await master.stop();
-    throw signal.reason;
-  } finally {
-    signal?.removeEventListener('abort', giveUp);
-  }
-  return master;
+  const master = await makeMaster(options, (spool) => new Master<C>(options, spool));
+  return untilReady(master, options.signal);
 }
 
 /** One runtime in one process: made by `createMaster`. With a catalogue it publishes and hands over what that defines. */
