@@ -70,7 +70,9 @@ function openAgain(folder: string): Promise<Lab> {
 }
 
 async function fill(path: string): Promise<void> {
-  const filler = spawn('dd', ['if=/dev/zero', `of=${path}`, 'bs=64k', 'oflag=append', 'conv=notrunc'], { stdio: 'ignore' });
+  const filler = spawn('dd', ['if=/dev/zero', `of=${path}`, 'bs=64k', 'oflag=append', 'conv=notrunc'], {
+    stdio: 'ignore',
+  });
   await once(filler, 'exit');
 }
 
