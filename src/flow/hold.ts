@@ -20,6 +20,7 @@ import { Fence } from './fence.js';
 import { callHandler, isThenable, type Handler, type Publish } from './handler.js';
 import { Lanes } from './lanes.js';
 import { Parcel } from './message-view.js';
+import type { Tally } from './tally.js';
 import { Call, DurableTask, taskKey, type CallPlace, type TaskKey } from './task.js';
 import { Turnstile } from './turnstile.js';
 import type { Task, Turns } from './turns.js';
@@ -39,6 +40,7 @@ export interface PumpSettings {
 export interface PumpPorts {
   readonly environment: Environment;
   readonly turns: Turns;
+  readonly tally: Tally;
   readonly master: string;
   /** Publishes under the ownership's fence. */
   readonly publish: (ownership: Ownership | undefined) => Publish;
@@ -272,6 +274,7 @@ export class Hold implements Task {
   #call(task: DurableTask): void {
     const call = new Call(task, this.#place, () => this.#spoke(task, call));
     task.call = call;
+    this.ports.tally.durableCalls++;
     this.#running.add(task);
     try {
       const result = callHandler(this.handler, task.message, call, call.settled);
