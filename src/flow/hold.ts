@@ -1,5 +1,6 @@
 import type { Consumer, Delivery, LetterDetails, Ownership, Session } from '../backend.js';
 import type { Environment } from '../model/clock.js';
+import { Bag } from '../model/bag.js';
 import type { DuplicateFilter } from '../model/duplicates.js';
 import type { Catalogue } from '../model/catalogue.js';
 import {
@@ -13,6 +14,7 @@ import {
 } from '../model/errors.js';
 import type { Message } from '../model/message.js';
 import { decide, type RetryPolicy } from '../model/settlement.js';
+import { TurnoverMap } from '../model/turnover-map.js';
 import { answer } from './answer.js';
 import { Burials } from './burials.js';
 import { Deadlines } from './deadlines.js';
@@ -20,6 +22,7 @@ import { Fence } from './fence.js';
 import { callHandler, isThenable, type Handler, type Publish } from './handler.js';
 import { Lanes } from './lanes.js';
 import { Parcel } from './message-view.js';
+import type { Tally } from './tally.js';
 import { Call, DurableTask, taskKey, type CallPlace, type TaskKey } from './task.js';
 import { Retries } from './retries.js';
 import type { Setbacks } from './setbacks.js';
@@ -41,6 +44,7 @@ export interface PumpSettings {
 export interface PumpPorts {
   readonly environment: Environment;
   readonly turns: Turns;
+  readonly tally: Tally;
   readonly master: string;
   /** Publishes under the ownership's fence. */
   readonly publish: (ownership: Ownership | undefined) => Publish;
@@ -69,8 +73,8 @@ export class Hold implements Task {
   readonly #fence: Fence;
   readonly #place: CallPlace;
   readonly #lanes: Lanes<DurableTask>;
-  readonly #inHand = new Map<TaskKey, DurableTask>();
-  readonly #running = new Set<DurableTask>();
+  readonly #inHand = new TurnoverMap<TaskKey, DurableTask>();
+  readonly #running = new Bag<DurableTask>();
   /** Their calls are being noted, and have not begun. */
   readonly #noting = new Set<DurableTask>();
   readonly #burials: Burials;
@@ -330,6 +334,7 @@ export class Hold implements Task {
     if (task.laneError) return this.#failed(task, task.laneError);
     const call = new Call(task, this.#place, () => this.#spoke(task, call));
     task.call = call;
+    this.ports.tally.durableCalls++;
     this.#running.add(task);
     try {
       const result = callHandler(this.handler, task.message, call, call.settled);
@@ -428,7 +433,7 @@ export class Hold implements Task {
 
   #isDuplicate({ envelope, redrives }: Delivery): boolean {
     if (!envelope.origin || redrives > 0) return false;
-    return this.duplicates.seen(envelope.origin, this.ports.environment.clock.wall());
+    return this.duplicates.seen(envelope.origin, this.ports.turns.wall);
   }
 
   /** First its deadline, and `drainTimeoutMs` later the patience with it. */

@@ -1,3 +1,4 @@
+import { Tally } from '../../src/flow/tally.js';
 import type {
   Consumer,
   ConsumerSink,
@@ -107,6 +108,7 @@ export class HoldLab {
       handler,
       {
         environment: { ...environment, random: () => 0.5 },
+        tally: new Tally(),
         turns: new Turns(environment.clock, (error) => this.broken.push(error)),
         master: 'm',
         catalogue: undefined,

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Parcel } from '../../src/flow/message-view.js';
 import type { Handler } from '../../src/flow/handler.js';
 import { Subscription } from '../../src/flow/subscription.js';
+import { Tally } from '../../src/flow/tally.js';
 import { Turns } from '../../src/flow/turns.js';
 import { Payload } from '../../src/model/payload.js';
 import { virtualEnvironment } from '../../src/testing/virtual-clock.js';
@@ -19,6 +20,7 @@ function lab(handler: Handler, mailbox: { limit?: number; onFull?: 'drop-oldest'
     { limit: 1_000, onFull: 'drop-oldest', ...mailbox },
     {
       turns: new Turns(clock, (error) => broken.push(error)),
+      tally: new Tally(),
       master: 'm',
       publish: () => Promise.resolve({ id: 'x', outcome: 'confirmed' as const }),
       catalogue: undefined,
