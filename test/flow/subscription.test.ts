@@ -67,3 +67,61 @@ describe('a subscription', () => {
     expect(got).toEqual([2, 3]);
   });
 });
+
+describe('a full mailbox', () => {
+  /** A reader that takes 10 ms for each message. */
+  function slow(mailbox: { limit?: number; onFull?: 'drop-oldest' | 'drop-newest' }) {
+    const got: unknown[] = [];
+    const it: ReturnType<typeof lab> = lab(async ({ data }) => {
+      got.push(data);
+      await new Promise<void>((resolve) => void it.clock.setTimeout(resolve, 10));
+    }, mailbox);
+    return { ...it, got };
+  }
+
+  it('is one gap for an outage, told when it is over, with all that was missed', async () => {
+    const { clock, put, got, gaps } = slow({ limit: 10 });
+    for (let data = 0; data < 20; data++) put(data);
+    await clock.advance(25);
+    for (let data = 20; data < 30; data++) put(data);
+    expect(gaps).toEqual([]);
+    await clock.advance(1_000);
+    expect([gaps, got.length]).toEqual([[30 - got.length], 13]);
+    for (let data = 0; data < 12; data++) put(data);
+    await clock.advance(1_000);
+    expect(gaps).toHaveLength(2);
+  });
+
+  it('in a flood of 4,000 messages a second is told of once a second', async () => {
+    const { subscription, clock, put, got, gaps } = slow({ limit: 100 });
+    let sent = 0;
+    for (let ms = 0; ms < 5_000; ms++) {
+      for (let each = 0; each < 4; each++) put(sent++);
+      await clock.advance(1);
+    }
+    expect(gaps.length).toBeGreaterThanOrEqual(4);
+    expect(gaps.length).toBeLessThanOrEqual(5);
+    await clock.advance(2_000);
+    expect(gaps.length).toBeLessThanOrEqual(6);
+    expect(gaps.reduce((sum, missed) => sum + missed, 0)).toBe(sent - got.length);
+    await subscription.close(Promise.resolve());
+  }, 30_000);
+
+  it('drops what comes last, if asked to', async () => {
+    const { clock, put, got, gaps } = slow({ limit: 3, onFull: 'drop-newest' });
+    for (let data = 0; data < 6; data++) put(data);
+    await clock.advance(1_000);
+    expect([got, gaps]).toEqual([[0, 1, 2], [3]]);
+  });
+
+  it('is told of at the latest when the subscription stops', async () => {
+    const { subscription, clock, put, gaps } = slow({ limit: 2 });
+    put(0);
+    await clock.advance(0);
+    for (let data = 1; data < 6; data++) put(data);
+    const closed = subscription.close(Promise.resolve());
+    expect(gaps).toEqual([3]);
+    await clock.advance(10);
+    await closed;
+  });
+});
