@@ -1,6 +1,7 @@
 import type { LetterDetails } from '../backend.js';
 import type { SessionState } from '../../actors/session.js';
 import type { ConsumerStatus } from '../../actors/consumer.js';
+import { OptionError } from '../model/errors.js';
 import type { SubscriptionHandle } from './subscriber.js';
 
 /** What `master.on` tells, by name: plain objects. Nothing is logged. */
@@ -33,4 +34,23 @@ export interface MasterEvents {
   spool: { messages: number; bytes: number };
   restart: { child: string; reason: Error; count: number };
   warning: { code: string; text: string };
+}
+
+const NAMES: Readonly<Record<keyof MasterEvents, true>> = {
+  session: true,
+  owner: true,
+  gap: true,
+  failure: true,
+  'dead-letter': true,
+  lost: true,
+  limit: true,
+  spool: true,
+  restart: true,
+  warning: true,
+};
+
+/** Throws an OptionError: nobody would ever be told of an event that does not exist. */
+export function checkEventName(name: string): void {
+  if (Object.hasOwn(NAMES, name)) return;
+  throw new OptionError(`There is no event "${String(name)}". There are ${Object.keys(NAMES).join(', ')}.`);
 }

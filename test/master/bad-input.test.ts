@@ -83,4 +83,9 @@ describe('bad input', () => {
     expect(error).toMatchObject({ code: 'ERR_QUEUE_SETTINGS' });
     expect(error.message).toMatch(/ownership.*exclusive.*shared.*expiresMs.*none.*5000/);
   });
+
+  it('is refused when it names an event that does not exist', async () => {
+    const master = await farm()('a');
+    expect(() => master.on('nope' as never, () => {})).toThrow(/nope.*session/);
+  });
 });
