@@ -52,5 +52,5 @@ const NAMES: Readonly<Record<keyof MasterEvents, true>> = {
 /** Throws an OptionError: nobody would ever be told of an event that does not exist. */
 export function checkEventName(name: string): void {
   if (Object.hasOwn(NAMES, name)) return;
-  throw new OptionError(`There is no event "${String(name)}". There are ${Object.keys(NAMES).join(', ')}.`);
+  throw new OptionError(`There is no event "${name}". There are ${Object.keys(NAMES).join(', ')}.`);
 }
