@@ -5,7 +5,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { Backend, ConnectOptions, Session } from '../src/backend.js';
 import type { HubSession } from '../src/backends/hub/hub-session.js';
 import { memoryBackend } from '../src/backends/memory/index.js';
-import { createMaster, type Master, type MasterEvents, type MasterOptions } from '../src/index.js';
+import { createMaster, type Master, type MasterOptions } from '../src/index.js';
+import { EVENT_NAMES } from '../src/master/events.js';
 import { systemEnvironment } from '../src/model/clock.js';
 import { AccessError, ConnectError, FencedError, QueueSettingsError } from '../src/model/errors.js';
 import { eventually, rejection } from './eventually.js';
@@ -38,19 +39,7 @@ class Witness {
   };
 
   watch(master: Master): void {
-    const names: Record<keyof MasterEvents, true> = {
-      session: true,
-      owner: true,
-      gap: true,
-      failure: true,
-      'dead-letter': true,
-      lost: true,
-      limit: true,
-      spool: true,
-      restart: true,
-      warning: true,
-    };
-    for (const name of Object.keys(names) as (keyof MasterEvents)[])
+    for (const name of EVENT_NAMES)
       master.on(name, (event) => this.show(`event ${name}`, { ...event, subscription: undefined }));
   }
 

@@ -49,8 +49,10 @@ const NAMES: Readonly<Record<keyof MasterEvents, true>> = {
   warning: true,
 };
 
+export const EVENT_NAMES = Object.keys(NAMES) as (keyof MasterEvents)[];
+
 /** Throws an OptionError: nobody would ever be told of an event that does not exist. */
 export function checkEventName(name: string): void {
   if (Object.hasOwn(NAMES, name)) return;
-  throw new OptionError(`There is no event "${name}". There are ${Object.keys(NAMES).join(', ')}.`);
+  throw new OptionError(`There is no event "${name}". There are ${EVENT_NAMES.join(', ')}.`);
 }

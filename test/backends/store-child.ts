@@ -10,6 +10,7 @@ import type { Entry } from '../../src/backends/hub/durable-queue.js';
 import { Hub } from '../../src/backends/hub/hub.js';
 import { systemEnvironment } from '../../src/model/clock.js';
 import { Payload } from '../../src/model/payload.js';
+import { specOf } from '../../src/testing/cases/member.js';
 import { virtualEnvironment } from '../../src/testing/virtual-clock.js';
 
 const [folder, seed, first] = process.argv.slice(2);
@@ -21,13 +22,7 @@ const store = await openStore(folder!, options);
 const journal = store.journal('lab');
 const hub = new Hub(systemEnvironment, journal);
 store.restore('lab', hub);
-const settings = {
-  ownership: 'shared',
-  limit: undefined,
-  expiresMs: undefined,
-  queueType: undefined,
-} as const;
-if (!hub.queues.has('q')) hub.reconcile(hub.declare({ name: 'q', ...settings }), ['#']);
+if (!hub.queues.has('q')) hub.reconcile(hub.declare(specOf('q', { ownership: 'shared' })), ['#']);
 const queue = hub.queue('q');
 
 const taker = { held: new Set<Entry>(), hasCredit: true, prefetch: Infinity, deliver() {}, lost() {} };

@@ -7,6 +7,7 @@ import { volumeOf } from '../../src/folder/volume.js';
 import { openStore } from '../../src/backends/file/store.js';
 import { Hub } from '../../src/backends/hub/hub.js';
 import { systemEnvironment } from '../../src/model/clock.js';
+import { specOf } from '../../src/testing/cases/member.js';
 import { Payload } from '../../src/model/payload.js';
 
 let looksLeft = Number(process.argv[3] ?? Infinity);
@@ -21,13 +22,7 @@ const store = await openStore(process.argv[2]!, {
 const journal = store.journal('lab');
 const hub = new Hub(systemEnvironment, journal);
 store.restore('lab', hub);
-const settings = {
-  ownership: 'shared',
-  limit: undefined,
-  expiresMs: undefined,
-  queueType: undefined,
-} as const;
-if (!hub.queues.has('q')) hub.reconcile(hub.declare({ name: 'q', ...settings }), ['#']);
+if (!hub.queues.has('q')) hub.reconcile(hub.declare(specOf('q', { ownership: 'shared' })), ['#']);
 
 function publish(id: string): void {
   hub.publish({
