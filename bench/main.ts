@@ -6,6 +6,7 @@ const benches: Record<string, () => Promise<{ run(): Promise<Result[]> }>> = {
   topics: () => import('./topics.js'),
   memory: () => import('./memory.js'),
   scale: () => import('./scale.js'),
+  lanes: () => import('./lanes.js'),
   failover: () => import('./failover.js'),
   soak: () => import('./soak.js'),
   file: () => import('./file.js'),

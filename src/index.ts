@@ -12,6 +12,7 @@ export type { SubscriptionHandle } from './master/subscriber.js';
 export type { CallOptions, DeleteQueueOptions, LettersOptions } from './master/queues.js';
 export type { DeadLetter } from './master/letters.js';
 export type { MasterEvents } from './master/events.js';
+export type { Metrics } from './master/metrics.js';
 export type { WaitForOptions } from './master/wait-for.js';
 export type {
   DeliveryContext,

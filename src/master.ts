@@ -9,6 +9,7 @@ import { Dispatcher } from './flow/dispatcher.js';
 import { Events } from './flow/events.js';
 import type { Spool } from './flow/spool.js';
 import { Link } from './flow/link.js';
+import { Tally } from './flow/tally.js';
 import { Turns } from './flow/turns.js';
 import { findBackend } from './master/broker.js';
 import { Calls, withCalls } from './master/calls.js';
@@ -28,8 +29,9 @@ import {
 } from './master/options.js';
 import type { DeadLetter } from './master/letters.js';
 import { Queues, type CallOptions, type DeleteQueueOptions, type LettersOptions } from './master/queues.js';
+import { Meter, type Metrics } from './master/metrics.js';
 import { Publishing } from './master/publishing.js';
-import { findSpool } from './master/spool.js';
+import { makeMaster, untilReady } from './master/start.js';
 import type { SubscriptionHandle } from './master/subscriber.js';
 import { Subscribers } from './master/subscribers.js';
 import type { ConsumeOptionsOf, HandlerOf, PublishOf, WaitResult } from './master/typed-calls.js';
@@ -49,23 +51,14 @@ const KILL_AFTER_DRAIN_MS = 2_000;
 
 /**
  * Connects a master to its broker. Resolves when it is ready; rejects at once with what cannot heal (a name that is
- * taken, an unknown scheme, a password), and after `connectTimeoutMs` with a ConnectError.
+ * taken, an unknown scheme, a password), and after `connectTimeoutMs` with a ConnectError. Its signal gives the start up:
+ * it rejects with the signal's reason once the master has stopped; later it has no meaning.
  */
 export async function createMaster<C extends MaybeCatalogue = undefined>(
   options: MasterOptions<C>,
 ): Promise<Master<C>> {
-  const opening = findSpool(options);
-  // Without one it begins at once.
-  const spool = opening && (await opening);
-  let master: Master<C>;
-  try {
-    master = new Master<C>(options, spool);
-  } catch (error) {
-    await spool?.close();
-    throw error;
-  }
-  await master.ready;
-  return master;
+  const master = await makeMaster(options, (spool) => new Master<C>(options, spool));
+  return untilReady(master, options.signal);
 }
 
 /** One runtime in one process: made by `createMaster`. With a catalogue it publishes and hands over what that defines. */
@@ -86,6 +79,7 @@ export class Master<C extends MaybeCatalogue = undefined> {
   readonly #connection: Connection;
   readonly #subscribers: Subscribers;
   readonly #consumers: Consumers;
+  readonly #meter: Meter;
   readonly #calls: Calls;
   readonly #untyped: Master;
   #status: MasterStatus = 'starting';
@@ -103,8 +97,9 @@ export class Master<C extends MaybeCatalogue = undefined> {
     const turns = new Turns(clock, (error) =>
       events.emit('warning', { code: 'INTERNAL', text: toError(error).message }),
     );
+    const tally = new Tally();
     this.#queues = new Queues({ limits, link });
-    const publishing = new Publishing({ limits, link, drains, events, incarnation, spool });
+    const publishing = new Publishing({ limits, link, drains, events, incarnation, spool, tally });
     this.name = limits.name;
     this.done = this.#done.promise;
     this.#connection = new Connection({ backend, limits, link, drains, events, incarnation });
@@ -119,6 +114,7 @@ export class Master<C extends MaybeCatalogue = undefined> {
       link,
       drains,
       turns,
+      tally,
       events,
       dispatcher,
       publisher: (fence, catalogue) => publishing.publisher(fence, catalogue),
@@ -135,6 +131,11 @@ export class Master<C extends MaybeCatalogue = undefined> {
     };
     this.#subscribers = new Subscribers(context);
     this.#consumers = new Consumers(context);
+    this.#meter = new Meter({
+      ...{ events, tally, spool, outbox: publishing.outbox },
+      ...{ subscribers: this.#subscribers, consumers: this.#consumers },
+      isConnected: () => link.session !== undefined,
+    });
     const calls = (catalogue: MaybeCatalogue) =>
       new Calls(
         {
@@ -182,6 +183,11 @@ export class Master<C extends MaybeCatalogue = undefined> {
   /** The same master without the catalogue: any topic, any data, nothing checked. */
   get untyped(): Master {
     return this.#untyped;
+  }
+
+  /** Counters and gauges, as they are now. */
+  metrics(): Metrics {
+    return this.#meter.read();
   }
 
   /** Resolves when the master is connected for the first time. */

@@ -1,33 +1,9 @@
-import assert from 'node:assert/strict';
 import { describe, it } from 'vitest';
-import { HubSession } from '../src/backends/hub/hub-session.js';
-import { memoryBackend } from '../src/backends/memory/index.js';
-import { runConformance, type Bench } from '../src/testing/conformance.js';
-import { virtualEnvironment } from '../src/testing/virtual-clock.js';
-
-let seed = 0;
-
-async function openBench(): Promise<Bench> {
-  const backend = memoryBackend();
-  const environment = virtualEnvironment(++seed);
-  return {
-    name: backend.name,
-    environment,
-    ownerTimeoutMs: 3_000,
-    patienceMs: 1_000,
-    connect: async (options) => {
-      const session = await backend.connect(options);
-      assert(session instanceof HubSession);
-      return { session, crash: async () => session.drop(new Error('The process has died.')) };
-    },
-    elapse: (ms) => environment.clock.advance(ms),
-    leftovers: async () => (environment.clock.pending > 0 ? ['timers'] : []),
-    close: async () => {},
-  };
-}
+import { runConformance } from '../src/testing/conformance.js';
+import { openMemoryBench } from './testing/memory-bench.js';
 
 describe('memory:', async () => {
-  await runConformance(openBench, (name, run, skipReason) => {
+  await runConformance(openMemoryBench, (name, run, skipReason) => {
     it(skipReason === undefined ? name : `${name} (${skipReason})`, { skip: skipReason !== undefined }, run);
   });
 });

@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import * as errors from '../src/model/errors.js';
+import { Faults } from '../src/testing/faults.js';
+import { TestMaster } from '../src/testing/test-master.js';
 
 const page = (name: string) => readFileSync(join(import.meta.dirname, '..', 'docs', name), 'utf8');
 const source = (name: string) => readFileSync(join(import.meta.dirname, '..', name), 'utf8');
@@ -50,5 +52,20 @@ describe('the reference', () => {
     ];
     expect(wanted.length).toBeGreaterThan(30);
     expect(wanted.filter((member) => !text.includes(`| \`${member}\``))).toEqual([]);
+  });
+});
+
+describe('the page on testing', () => {
+  it('tells every fault, and everything that a test master has of its own', () => {
+    const text = page('testing.md');
+    const own = ({ prototype }: { prototype: object }) =>
+      Object.getOwnPropertyNames(prototype).filter((name) => !/^(constructor|untyped)$/.test(name));
+    const wanted = [...own(Faults), ...own(TestMaster), 'faults', 'broker'];
+    expect(wanted.length).toBeGreaterThan(15);
+    expect(wanted.filter((name) => !new RegExp(`^\\|.*\`${name}[\`(].*\\|`, 'm').test(text))).toEqual(
+      // Told in the text: it ends every fault.
+      ['clear'],
+    );
+    expect(text).toContain('`clear()`');
   });
 });

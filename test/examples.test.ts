@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import ts from 'typescript';
 import { afterAll, describe, expect, it } from 'vitest';
 
 const root = join(import.meta.dirname, '..');
@@ -16,13 +17,20 @@ const pages = ['README.md', ...readdirSync(join(root, 'docs')).map((name) => joi
 interface Example {
   readonly page: string;
   readonly name: string;
+  /** It is a program that tests itself. */
+  readonly runs: boolean;
   readonly code: string;
 }
 
 const examples = pages.flatMap((page): Example[] => {
   const text = readFileSync(join(root, page), 'utf8');
-  const marked = text.matchAll(/<!-- example: ([\w-]+) -->\n+```ts\n(.*?)\n```/gs);
-  return [...marked].map(([, name, code]) => ({ page, name: name!, code: code! }));
+  const marked = text.matchAll(/<!-- example: ([\w-]+)(, run)? -->\n+```ts\n(.*?)\n```/gs);
+  return [...marked].map(([, name, run, code]) => ({
+    page,
+    name: name!,
+    runs: run !== undefined,
+    code: code!,
+  }));
 });
 
 describe('the examples of README and docs', () => {
@@ -56,4 +64,17 @@ describe('the examples of README and docs', () => {
     }
     expect(said).toBe('');
   }, 120_000);
+
+  const programs = examples.filter(({ runs }) => runs);
+  it.each(programs)(
+    'do what they say: $name',
+    ({ name, code }) => {
+      const { target, module } = { target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext };
+      const program = join(folder, `${name}.js`);
+      writeFileSync(program, ts.transpileModule(code, { compilerOptions: { target, module } }).outputText);
+      // Its own exit status tells; what it said is in the error.
+      execFileSync(process.execPath, [program], { encoding: 'utf8', cwd: folder, timeout: 60_000 });
+    },
+    60_000,
+  );
 });

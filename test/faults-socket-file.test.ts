@@ -18,6 +18,16 @@ vi.setConfig({ testTimeout: 30_000, hookTimeout: 20_000 });
 
 const clean = { lost: 0, duplicated: 0, reordered: 0, twoOwners: 0, leftBehind: 0 };
 
+/** The bytes of a run of messages under no claim. */
+function run(...messages: Buffer[]): Buffer {
+  const records = messages.flatMap((message) => {
+    const length = Buffer.alloc(4);
+    length.writeUInt32BE(message.length);
+    return [length, message];
+  });
+  return Buffer.concat([Buffer.alloc(32), ...records]);
+}
+
 /** What happens to a hub and its masters when the bytes between them are late, cut or nonsense. */
 describe('file: a socket', () => {
   let lab: Laboratory;
@@ -224,11 +234,24 @@ describe('file: a socket', () => {
       await eventually(`the hub ends whoever says ${what}`, () => client.isClosed);
       expect(client.heard.some(([kind]) => kind === Told.welcome)).toBe(false);
     }
+    const endlessRun = Buffer.concat([
+      Buffer.from([0xc1, Said.publish]),
+      Buffer.alloc(32),
+      Buffer.alloc(4, 0xff),
+    ]);
     const welcomed: [string, (client: RawClient) => void][] = [
       ['a gigabyte and a half', (client) => client.write(Buffer.from([0x60, 0, 0, 0, 1]))],
       ['an unknown word', (client) => client.say([99, 1])],
       ['an unknown call', (client) => client.say([Said.call, 1, 'constructor'])],
       ['a publish without bytes', (client) => client.say([Said.publish, 't', 'text'])],
+      [
+        'a publish that is cut off',
+        (client) => client.say([Said.publish, run(Buffer.alloc(9)).subarray(0, 40)]),
+      ],
+      ['a publish of no run', (client) => client.say([Said.publish, Buffer.alloc(31)])],
+      ['a publish under no number', (client) => client.say([Said.publish, Buffer.alloc(32, 0xff)])],
+      ['a message of four billion bytes', (client) => client.frame(endlessRun)],
+      ['a run of nothing', (client) => client.frame(Buffer.from([0xc1]))],
       ['an ack of everything', (client) => client.say([Said.ack, 1, 1, 2 ** 40])],
     ];
     for (const [what, say] of welcomed) {
@@ -268,7 +291,8 @@ describe('file: a socket', () => {
     expect(client.isClosed).toBe(false);
     // What cannot be read as a message is a dead letter of its consumer, nobody's end.
     await bystander.call('consume', consume());
-    client.say([Said.publish, `${queue}.a`, Buffer.from('nonsense')], [Said.publish, '', Buffer.alloc(0)]);
+    const packed = Buffer.from(`\x01\x00${String.fromCharCode(queue.length + 2)}${queue}.a and nonsense`);
+    client.say([Said.publish, run(packed)], [Said.publish, run(Buffer.alloc(0), Buffer.from([9, 0xff]))]);
     await bystander.call('publish', { ...publish(), count: 3 });
     await isWell();
     expect(lab.of('said', 'bystander').filter(({ event }) => event === 'dead-letter')).toHaveLength(1);

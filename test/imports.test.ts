@@ -33,6 +33,7 @@ const layers: { at: RegExp; mayImport: RegExp[] }[] = [
   { at: /^src\/spool\//, mayImport: [/^src\/(model|folder)\//, /^src\/flow\/(spool|outgoing)\.js$/] },
   { at: /^src\/flow\//, mayImport: [/^src\/model\//, /^src\/backend\.js$/] },
   { at: /^actors\//, mayImport: [/^src\/model\//, /^src\/backend\.js$/] },
+  { at: /^src\/contract\.ts$/, mayImport: [/^src\/model\//, /^src\/backend\.js$/] },
   { at: /^src\/cli\.ts$/, mayImport: [/^src\/(model|backends)\//] },
   { at: /^src\/testing\//, mayImport: [/^src\//] },
   { at: /^src\/(master|index)(\.ts$|\/)/, mayImport: [/^src\//, /^actors\//] },

@@ -1,5 +1,6 @@
 import type { Consumer, Delivery, LetterDetails, Ownership, Session } from '../backend.js';
 import type { Environment, Timer } from '../model/clock.js';
+import { Bag } from '../model/bag.js';
 import type { DuplicateFilter } from '../model/duplicates.js';
 import type { Catalogue } from '../model/catalogue.js';
 import {
@@ -12,12 +13,14 @@ import {
 } from '../model/errors.js';
 import type { Message } from '../model/message.js';
 import { decide, type RetryPolicy } from '../model/settlement.js';
+import { TurnoverMap } from '../model/turnover-map.js';
 import { answer } from './answer.js';
 import { Deadlines } from './deadlines.js';
 import { Fence } from './fence.js';
 import { callHandler, isThenable, type Handler, type Publish } from './handler.js';
 import { Lanes } from './lanes.js';
 import { Parcel } from './message-view.js';
+import type { Tally } from './tally.js';
 import { Call, DurableTask, taskKey, type CallPlace, type TaskKey } from './task.js';
 import { Turnstile } from './turnstile.js';
 import type { Task, Turns } from './turns.js';
@@ -37,6 +40,7 @@ export interface PumpSettings {
 export interface PumpPorts {
   readonly environment: Environment;
   readonly turns: Turns;
+  readonly tally: Tally;
   readonly master: string;
   /** Publishes under the ownership's fence. */
   readonly publish: (ownership: Ownership | undefined) => Publish;
@@ -63,8 +67,8 @@ export class Hold implements Task {
   readonly #fence: Fence;
   readonly #place: CallPlace;
   readonly #lanes: Lanes<DurableTask>;
-  readonly #inHand = new Map<TaskKey, DurableTask>();
-  readonly #running = new Set<DurableTask>();
+  readonly #inHand = new TurnoverMap<TaskKey, DurableTask>();
+  readonly #running = new Bag<DurableTask>();
   /** Their calls are being noted, and have not begun. */
   readonly #noting = new Set<DurableTask>();
   /** Rejections that the broker has not taken yet. */
@@ -270,6 +274,7 @@ export class Hold implements Task {
   #call(task: DurableTask): void {
     const call = new Call(task, this.#place, () => this.#spoke(task, call));
     task.call = call;
+    this.ports.tally.durableCalls++;
     this.#running.add(task);
     try {
       const result = callHandler(this.handler, task.message, call, call.settled);
@@ -382,7 +387,7 @@ export class Hold implements Task {
 
   #isDuplicate({ envelope, redrives }: Delivery): boolean {
     if (!envelope.origin || redrives > 0) return false;
-    return this.duplicates.seen(envelope.origin, this.ports.environment.clock.wall());
+    return this.duplicates.seen(envelope.origin, this.ports.turns.wall);
   }
 
   /** First its deadline, and `drainTimeoutMs` later the patience with it. */

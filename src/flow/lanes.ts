@@ -1,4 +1,5 @@
 import { Fifo } from '../model/fifo.js';
+import { TurnoverMap } from '../model/turnover-map.js';
 
 /** Something to do in turn. */
 export interface LaneItem {
@@ -12,7 +13,7 @@ export interface LaneItem {
  */
 export class Lanes<T extends LaneItem> {
   readonly #onFailure: 'block' | 'pass';
-  readonly #lanes = new Map<string, Fifo<T>>();
+  readonly #lanes = new TurnoverMap<string, Fifo<T>>();
   readonly #ready = new Fifo<T>();
   readonly #again = new Fifo<T>();
   #blockers = 0;

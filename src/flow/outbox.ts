@@ -9,9 +9,11 @@ import { Lapsed } from './lapsed.js';
 import { Outgoing, type OwnEnvelope, type Terms } from './outgoing.js';
 import { Overflow } from './overflow.js';
 import { Producer, type Draft } from './producer.js';
+import type { Tally } from './tally.js';
 
 export interface OutboxOptions {
   readonly clock: Clock;
+  readonly tally: Tally;
   /** The producer's name in ids: one run of the master. */
   readonly incarnation: string;
   /** CloudEvents `source` of every message. */
@@ -37,11 +39,13 @@ export class Outbox {
   readonly #backlog: Backlog | undefined;
   readonly #overflow: Overflow | undefined;
   readonly #lapsed: Lapsed;
+  readonly #tally: Tally;
   #stopped = false;
   #idle: { isIdle: () => boolean; resolve: () => void }[] = [];
 
   constructor(options: OutboxOptions) {
-    const { clock, waitingMax, window, spooling } = options;
+    const { clock, waitingMax, window, spooling, tally } = options;
+    this.#tally = tally;
     this.#waitingMax = waitingMax;
     this.#producer = new Producer({ ...options, lingeringMax: waitingMax });
     this.#pending = new Deadlines({ clock, graceMs: 5, due: (message) => this.#timedOut(message) });
@@ -53,6 +57,7 @@ export class Outbox {
       backlog,
       again: (envelope) => this.#producer.again(envelope),
       confirmed: (message) => {
+        tally.confirmed++;
         this.#settle(message);
         message.resolve({ id: message.id, outcome: 'confirmed' });
       },
@@ -80,6 +85,12 @@ export class Outbox {
       });
   }
 
+  /** Those whose publisher waits. */
+  get pending(): number {
+    return this.#pending.size;
+  }
+
+  /** Of them, those that wait to be sent. */
   get waiting(): number {
     return this.#channel.line.size + this.#lapsed.size;
   }
@@ -146,6 +157,7 @@ export class Outbox {
       resolve = onReceipt;
       reject = onError;
     });
+    this.#tally.published++;
     const message = new Outgoing(envelope, terms, resolve, reject);
     message.sendings = sendings;
     if (this.#overflow?.takes(terms)) {

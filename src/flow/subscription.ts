@@ -4,6 +4,7 @@ import type { Message } from '../model/message.js';
 import { callHandler, isThenable, type DeliveryContext, type Handler, type Publish } from './handler.js';
 import { Mailbox, type MailboxOptions } from './mailbox.js';
 import type { Parcel } from './message-view.js';
+import type { Tally } from './tally.js';
 import type { Task, Turns } from './turns.js';
 
 const nothing = () => undefined;
@@ -19,6 +20,7 @@ export interface SubscriptionPorts {
   readonly turns: Turns;
   readonly master: string;
   readonly publish: Publish;
+  readonly tally: Tally;
   /** Checks what the handler gets. */
   readonly catalogue: Catalogue | undefined;
 }
@@ -83,6 +85,7 @@ export class Subscription implements Task {
   }
 
   #call(parcel: Parcel): void {
+    this.ports.tally.transientCalls++;
     try {
       this.#delivery ??= new TransientDelivery(this);
       const message = parcel.message(this.ports.catalogue);

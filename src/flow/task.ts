@@ -1,4 +1,5 @@
 import type { Delivery } from '../backend.js';
+import type { Bagged } from '../model/bag.js';
 import type { Message } from '../model/message.js';
 import { checkSettlement, type DeliveryContext, type Publish, type Settlement } from './handler.js';
 import type { Dated } from './deadlines.js';
@@ -9,11 +10,14 @@ export type TaskKey = string | Delivery;
 
 export function taskKey(delivery: Delivery): TaskKey {
   const { origin, id } = delivery.envelope;
-  return origin ? `${id}/${delivery.redrives}` : delivery;
+  if (!origin) return delivery;
+  // No id of its form has a slash behind its number.
+  return delivery.redrives === 0 ? id : `${id}/${delivery.redrives}`;
 }
 
 /** One delivery in the hands of a pump, from its arrival until it is settled or given up. */
-export class DurableTask implements LaneItem, Dated {
+export class DurableTask implements LaneItem, Dated, Bagged {
+  place = -1;
   dueAt = 0;
   deadlines: object | undefined = undefined;
   earlier: this | undefined = undefined;

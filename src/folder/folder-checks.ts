@@ -1,4 +1,4 @@
-import { constants, rmSync } from 'node:fs';
+import { constants, readdirSync, rmSync } from 'node:fs';
 import { access, mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Damage, folderError } from './folder-errors.js';
@@ -71,9 +71,9 @@ export async function prepareFolder(
 }
 
 /** The data file is there from now on. What a compaction has left unfinished is removed. */
-export async function finishFolder(folder: string, kind: FolderKind, note: FolderNote): Promise<void> {
+export function finishFolder(folder: string, kind: FolderKind, note: FolderNote): void {
   if (note.state !== 'ready') writeNote(folder, newNote(kind, 'ready', note.data));
-  for (const name of await readdir(folder)) {
+  for (const name of readdirSync(folder)) {
     const file = name.replace(/-lock$/, '');
     if (kind.isDataFile(file) && file !== note.data) rmSync(join(folder, name), { force: true });
   }

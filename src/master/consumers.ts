@@ -61,6 +61,17 @@ export class Consumers {
     return [...this.#register.values()];
   }
 
+  get count(): number {
+    return this.#register.size;
+  }
+
+  /** Of them, those that handle now. */
+  get activeCount(): number {
+    let active = 0;
+    for (const { status } of this.#register.values()) if (status === 'active') active++;
+    return active;
+  }
+
   /** Resolves when the queue is declared and bound: standby or active. */
   async start(
     plan: ConsumerPlan,
@@ -130,13 +141,13 @@ export class Consumers {
   }
 
   #makePump(consumer: Consumer, handler: Handler, catalogue: Catalogue | undefined): Pump {
-    const { events, limits, turns, publisher } = this.#context;
+    const { events, limits, turns, tally, publisher } = this.#context;
     const queue = consumer.queue;
     const publish = (fence: Ownership | undefined) => publisher(fence, catalogue);
     return new Pump(
       consumer.plan.settings,
       handler,
-      { environment: limits.environment, turns, master: limits.name, catalogue, publish },
+      { environment: limits.environment, turns, tally, master: limits.name, catalogue, publish },
       {
         failed: ({ envelope: { id, topic } }, attempt, error) =>
           events.emit('failure', { queue, patterns: undefined, id, topic, attempt, error }),

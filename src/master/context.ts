@@ -5,6 +5,7 @@ import type { Dispatcher } from '../flow/dispatcher.js';
 import type { Events } from '../flow/events.js';
 import type { Publish } from '../flow/handler.js';
 import type { Link } from '../flow/link.js';
+import type { Tally } from '../flow/tally.js';
 import type { Turns } from '../flow/turns.js';
 import type { Ownership } from '../backend.js';
 import type { MasterEvents } from './events.js';
@@ -17,6 +18,7 @@ export interface MasterContext {
   readonly link: Link;
   readonly drains: Drains;
   readonly turns: Turns;
+  readonly tally: Tally;
   readonly events: Events<MasterEvents>;
   readonly dispatcher: Dispatcher;
   /** Publishes under an owner's fence and what a catalogue defines, where they are given. */

@@ -43,6 +43,8 @@ export interface MasterOptions<C extends MaybeCatalogue = undefined> {
   readonly publishWindow?: number;
   readonly maxMessageBytes?: number;
   readonly connectTimeoutMs?: number;
+  /** Gives up the start. */
+  readonly signal?: AbortSignal;
   readonly drainTimeoutMs?: number;
   readonly ownerTimeoutMs?: number;
   /** After so long without a word of a producer its re-sent copies are no longer recognised, only flagged. */
@@ -235,6 +237,7 @@ const MASTER_OPTIONS = [
   ],
   ...[
     'connectTimeoutMs',
+    'signal',
     'drainTimeoutMs',
     'ownerTimeoutMs',
     'producerMemoryMs',

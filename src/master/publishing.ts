@@ -10,6 +10,7 @@ import { Outbox } from '../flow/outbox.js';
 import type { Outgoing, Terms } from '../flow/outgoing.js';
 import { SpoolNews } from '../flow/spool-news.js';
 import type { Spool } from '../flow/spool.js';
+import type { Tally } from '../flow/tally.js';
 import type { Catalogue } from '../model/catalogue.js';
 import { checkHeaders } from '../model/codec.js';
 import { Payload } from '../model/payload.js';
@@ -42,14 +43,16 @@ export class Publishing {
     events: Events<MasterEvents>;
     incarnation: string;
     spool: Spool | undefined;
+    tally: Tally;
   }) {
-    const { limits, link, drains, events, incarnation, spool } = ports;
+    const { limits, link, drains, events, incarnation, spool, tally } = ports;
     this.#limits = limits;
     const { clock, random } = limits.environment;
     const waitingMax = limits.publishWindow * WINDOWS_WAITING;
     const news = spool && new SpoolNews(clock, spool, (now) => events.emit('spool', now));
     this.outbox = new Outbox({
       clock,
+      tally,
       incarnation,
       source: `signalbox:${limits.namespace}/${limits.name}`,
       window: limits.publishWindow,

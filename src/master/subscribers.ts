@@ -67,6 +67,10 @@ export class Subscribers {
     });
   }
 
+  get count(): number {
+    return this.#register.size;
+  }
+
   /** Resolves once every message published from now on that matches reaches the handler. */
   async start(plan: SubscriberPlan, handler: Handler): Promise<SubscriptionHandle> {
     const subscriber = new Subscriber(this.#nextNumber++, plan, handler, this.#portsWith(plan.catalogue));
@@ -89,9 +93,10 @@ export class Subscribers {
   #portsWith(catalogue: Catalogue | undefined): SubscriberPorts {
     const made = this.#ports.get(catalogue);
     if (made) return made;
-    const { turns, events, limits, publisher } = this.#context;
+    const { turns, tally, events, limits, publisher } = this.#context;
     const ports: SubscriberPorts = {
       turns,
+      tally,
       events,
       master: limits.name,
       catalogue,

@@ -109,9 +109,17 @@ export function decodeEnvelope(received: ReceivedMessage): Envelope {
 export function originOf(id: string, open: OpenNumbers | undefined): Origin | undefined {
   if (open === undefined || id.length > ID_MAX_LENGTH) return undefined;
   const dash = id.lastIndexOf('-');
-  const sequence = sequenceOf(id.slice(dash + 1));
+  const sequence = sequenceOf(id, dash + 1);
   if (dash < 1 || sequence === undefined || !isOpen(open, sequence)) return undefined;
-  return { producer: id.slice(0, dash), sequence, open };
+  return { producer: producerOf(id, dash), sequence, open };
+}
+
+let lastProducer = '';
+
+/** The same string for messages that follow each other: then it is found at once where it is a key. */
+function producerOf(id: string, dash: number): string {
+  if (lastProducer.length !== dash || !id.startsWith(lastProducer)) lastProducer = id.slice(0, dash);
+  return lastProducer;
 }
 
 /**

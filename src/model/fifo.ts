@@ -19,6 +19,11 @@ export class Fifo<T> {
     return this.#items[this.#head];
   }
 
+  /** The item behind so many others. */
+  at(index: number): T | undefined {
+    return index >= 0 && index < this.size ? this.#items[this.#head + index] : undefined;
+  }
+
   shift(): T | undefined {
     if (this.#head === this.#tail) return undefined;
     const item = this.#items[this.#head];

@@ -5,6 +5,9 @@ import { NumberSet } from './number-set.js';
 const RANGES_MAX = 8;
 // Two numbers of 16 digits, a dash and a comma for each.
 const TEXT_MAX_LENGTH = RANGES_MAX * 34;
+/** Of a safe integer. */
+const DIGITS_MAX = 16;
+const ZERO = 48;
 
 /**
  * The sequence numbers of one producer: which were given out, and for which of them a copy may still come.
@@ -109,8 +112,14 @@ export function parseOpen(text: string): OpenNumbers | undefined {
   return before === Infinity ? open : undefined;
 }
 
-/** The sequence number that stands here as `String` would write it; undefined if it is none. */
-export function sequenceOf(text: string): number | undefined {
-  const number = Number(text);
-  return Number.isSafeInteger(number) && number >= 1 && String(number) === text ? number : undefined;
+/** The sequence number that stands here, to the end, as `String` would write it; undefined if it is none. */
+export function sequenceOf(text: string, from = 0): number | undefined {
+  if (text.length - from > DIGITS_MAX || text[from] === '0' || text.length === from) return undefined;
+  let number = 0;
+  for (let at = from; at < text.length; at++) {
+    const digit = text.charCodeAt(at) - ZERO;
+    if (!(digit >= 0 && digit <= 9)) return undefined;
+    number = number * 10 + digit;
+  }
+  return Number.isSafeInteger(number) ? number : undefined;
 }

@@ -1,81 +1,149 @@
-import { Packr, Unpackr } from 'msgpackr';
 import { checkHeaders, openOfText, originOf, textOfOpen } from './codec.js';
 import { DecodeError } from './errors.js';
 import type { Envelope } from './message.js';
 import { Payload } from './payload.js';
+import { RecurringText } from './recurring-text.js';
 
-/** Of the packed form, in stores and on sockets. */
+/*
+ * A message as one string of bytes, in stores and on sockets; written and read by hand, since each passes here several
+ * times. Numbers are big-endian, texts UTF-8:
+ *
+ *     8 bits    the version
+ *     16 bits   how long the topic is, and the topic: so far every version is the same
+ *     8 bits    1 if it was sent again
+ *     64 bits   the time, a double
+ *     5 × 32    how long each of the texts is
+ *     texts     id, source, open numbers, types header, headers as JSON; empty where there is none
+ *     body      up to the end
+ */
 const PACKED_VERSION = 1;
+const TOPIC_AT = 3;
+const TIME_AT = 1;
+const LENGTHS_AT = 9;
+const TEXTS_AT = 29;
 
-const packr = new Packr({ useRecords: false });
-const unpackr = new Unpackr({ useRecords: false });
+/** What a UTF-16 unit takes in UTF-8 at most. */
+const UNIT_BYTES_MAX = 3;
+const COUNTED_FROM = 2_048;
 
-/** A message as one string of bytes: a MessagePack array. Its fence, which only a broker understands, is left out. */
-export function packFields(envelope: Envelope): Uint8Array {
-  const { topic, id, time, source, headers, origin, resent } = envelope;
-  const { body, types } = envelope.payload.encode();
-  const open = origin && textOfOpen(origin.open);
-  const pairs = Object.entries(headers);
-  return packr.pack([
-    ...[PACKED_VERSION, topic, id, time, source],
-    ...[pairs.length > 0 ? pairs.flat() : null, types, open, resent, body],
-  ]);
+const topics = new RecurringText();
+const sources = new RecurringText();
+const opens = new RecurringText();
+
+/** How many bytes `packInto` writes at most. Throws what `Payload.encode` throws. */
+export function packedBytesMax(envelope: Envelope): number {
+  const { topic, id, source, headers, origin, payload } = envelope;
+  const { body, types } = payload.encode();
+  let units = topic.length + id.length + source.length + textOfHeaders(headers).length;
+  if (types !== undefined) units += types.length;
+  if (origin !== undefined) units += textOfOpen(origin.open).length;
+  // To count the bytes takes time, which is worth it only where much room would be taken in vain.
+  const bodyBytes = body.length > COUNTED_FROM ? Buffer.byteLength(body) : body.length * UNIT_BYTES_MAX;
+  return TOPIC_AT + TEXTS_AT + units * UNIT_BYTES_MAX + bodyBytes;
+}
+
+/** Writes a message where there is room for it; returns where it ends. Its fence, a broker's own, is left out. */
+export function packInto(target: Buffer, start: number, envelope: Envelope): number {
+  const { origin, payload } = envelope;
+  const { body, types } = payload.encode();
+  const topicBytes = topics.write(target, start + TOPIC_AT, envelope.topic);
+  target[start] = PACKED_VERSION;
+  target.writeUInt16BE(topicBytes, start + 1);
+  const head = start + TOPIC_AT + topicBytes;
+  target[head] = envelope.resent ? 1 : 0;
+  target.writeDoubleBE(envelope.time, head + TIME_AT);
+  const lengths = head + LENGTHS_AT;
+  const id = head + TEXTS_AT;
+  const source = id + target.write(envelope.id, id);
+  const open = source + sources.write(target, source, envelope.source);
+  const typesAt = open + (origin === undefined ? 0 : opens.write(target, open, textOfOpen(origin.open)));
+  const headers = typesAt + (types === undefined ? 0 : target.write(types, typesAt));
+  const headersText = textOfHeaders(envelope.headers);
+  const bodyAt = headers + (headersText === '' ? 0 : target.write(headersText, headers));
+  target.writeUInt32BE(source - id, lengths);
+  target.writeUInt32BE(open - source, lengths + 4);
+  target.writeUInt32BE(typesAt - open, lengths + 8);
+  target.writeUInt32BE(headers - typesAt, lengths + 12);
+  target.writeUInt32BE(bodyAt - headers, lengths + 16);
+  return bodyAt + target.write(body, bodyAt);
+}
+
+/** A message's bytes, which keep no others in memory. */
+export function packFields(envelope: Envelope): Buffer {
+  const target = Buffer.allocUnsafeSlow(packedBytesMax(envelope));
+  return Buffer.from(target.subarray(0, packInto(target, 0, envelope)));
+}
+
+/** The topic alone, which every version tells; empty if these are not the bytes of a message. */
+export function topicOfPacked(packed: Uint8Array): string {
+  const bytes = bufferOf(packed);
+  const end = TOPIC_AT + (bytes.length < TOPIC_AT ? 0 : bytes.readUInt16BE(1));
+  return end > bytes.length ? '' : topics.read(bytes, TOPIC_AT, end);
 }
 
 /** Never throws: what cannot be read becomes an envelope whose payload says so. */
-export function unpackEnvelope(topic: string, bytes: Uint8Array): Envelope {
+export function unpackEnvelope(bytes: Uint8Array, from = 0, to = bytes.length): Envelope {
   try {
-    return readFields(topic, unpackr.unpack(bytes));
-  } catch (cause) {
-    return unreadable(topic, new DecodeError('The message cannot be read.', { cause }));
+    return unpackFields(bytes, from, to);
+  } catch (error) {
+    return unreadable(topicOfPacked(bytes.subarray(from, to)), error as DecodeError);
   }
 }
 
 /** Throws a DecodeError for what cannot be read. */
-export function unpackFields(bytes: Uint8Array): Envelope {
+export function unpackFields(bytes: Uint8Array, from = 0, to = bytes.length): Envelope {
   try {
-    const fields = unpackr.unpack(bytes) as unknown;
-    return readFields(Array.isArray(fields) ? text(fields[1]) : '', fields);
+    return readFields(bufferOf(bytes), from, to);
   } catch (cause) {
+    if (cause instanceof DecodeError) throw cause;
     throw new DecodeError('The message cannot be read.', { cause });
   }
 }
 
-function readFields(expected: string, fields: unknown): Envelope {
-  if (!Array.isArray(fields)) throw new TypeError('not an array');
-  const [version, topic, id, time, source, pairs, types, open, resent, body] = fields as readonly unknown[];
-  if (typeof version === 'number' && version > PACKED_VERSION)
-    return unreadable(
-      expected,
-      new DecodeError(
-        `The message has packed form ${version}, this signalbox reads up to ${PACKED_VERSION}: upgrade it.`,
-      ),
+function readFields(bytes: Buffer, from: number, to: number): Envelope {
+  const version = bytes[from]!;
+  if (version > PACKED_VERSION)
+    throw new DecodeError(
+      `The message has packed form ${version}, this signalbox reads up to ${PACKED_VERSION}: upgrade it.`,
     );
-  if (version !== PACKED_VERSION || topic !== expected) throw new TypeError('not a packed message');
-  if (typeof id !== 'string' || typeof time !== 'number' || typeof source !== 'string')
-    throw new TypeError('a field of another type');
+  // Each read outside of the buffer throws, but not one outside of these bounds.
+  const head = from + TOPIC_AT + bytes.readUInt16BE(from + 1);
+  const lengths = head + LENGTHS_AT;
+  const id = head + TEXTS_AT;
+  const source = id + bytes.readUInt32BE(lengths);
+  const open = source + bytes.readUInt32BE(lengths + 4);
+  const types = open + bytes.readUInt32BE(lengths + 8);
+  const headers = types + bytes.readUInt32BE(lengths + 12);
+  const body = headers + bytes.readUInt32BE(lengths + 16);
+  if (version !== PACKED_VERSION || body > to) throw new DecodeError('This is no packed message.');
+  const idText = bytes.toString('utf8', id, source);
   return {
-    id,
-    topic: expected,
-    time,
-    source,
-    headers: checkHeaders(Array.isArray(pairs) ? headersOf(pairs) : undefined),
-    payload: Payload.decode(text(body), types == null ? undefined : text(types)),
-    origin: typeof open === 'string' ? originOf(id, openOfText(open)) : undefined,
-    resent: resent === true,
+    id: idText,
+    topic: topics.read(bytes, from + TOPIC_AT, head),
+    time: bytes.readDoubleBE(head + TIME_AT),
+    source: sources.read(bytes, source, open),
+    headers: checkHeaders(headers === body ? undefined : headersOf(bytes.toString('utf8', headers, body))),
+    payload: Payload.decode(
+      bytes.toString('utf8', body, to),
+      types === headers ? undefined : bytes.toString('utf8', types, headers),
+    ),
+    origin: open === types ? undefined : originOf(idText, openOfText(opens.read(bytes, open, types))),
+    resent: bytes[head] === 1,
     fence: undefined,
   };
 }
 
-function text(value: unknown): string {
-  if (typeof value !== 'string') throw new TypeError('a field that is no text');
-  return value;
+function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
-function headersOf(pairs: readonly unknown[]): Record<string, string> {
-  const headers = Object.create(null) as Record<string, string>;
-  for (let at = 0; at + 1 < pairs.length; at += 2) headers[text(pairs[at])] = text(pairs[at + 1]);
-  return headers;
+function textOfHeaders(headers: Envelope['headers']): string {
+  for (const _ in headers) return JSON.stringify(headers);
+  return '';
+}
+
+function headersOf(text: string): Record<string, string> {
+  return JSON.parse(text) as Record<string, string>;
 }
 
 function unreadable(topic: string, error: DecodeError): Envelope {

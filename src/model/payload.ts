@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { DecodeError, PayloadError } from './errors.js';
 import { Copier, tooLarge } from './copier.js';
+import { jsonText } from './json-text.js';
 import { renew, revive, toPlain } from './revival.js';
 import { isMutable, type RichType } from './rich-types.js';
 import { typeOf } from './type-inference.js';
@@ -98,8 +99,8 @@ export class Payload {
 
   #write(): EncodedPayload {
     if (this.#failure !== undefined) throw this.#failure;
-    if (this.#type === undefined) return { body: JSON.stringify(this.#value), types: undefined };
-    return { body: JSON.stringify(toPlain(this.#value)), types: writeHeader(this.#type) };
+    if (this.#type === undefined) return { body: jsonText(this.#value), types: undefined };
+    return { body: jsonText(toPlain(this.#value)), types: writeHeader(this.#type) };
   }
 
   #readReceived(): void {
@@ -160,6 +161,10 @@ function parse(text: string): unknown {
 function freeze(json: unknown, depth: number): unknown {
   if (typeof json !== 'object' || json === null) return json;
   if (depth === DEPTH_MAX) throw new DecodeError(`The body is nested deeper than ${DEPTH_MAX} levels.`);
-  for (const item of Array.isArray(json) ? json : Object.values(json)) freeze(item, depth + 1);
+  if (Array.isArray(json)) for (const item of json) freeze(item, depth + 1);
+  // Without the list of values that Object.values would make.
+  else
+    for (const key in json)
+      if (Object.hasOwn(json, key)) freeze((json as Record<string, unknown>)[key], depth + 1);
   return Object.freeze(json);
 }

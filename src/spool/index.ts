@@ -35,7 +35,7 @@ export async function openSpool(folder: string, options: SpoolFolderOptions): Pr
     const note = await prepareFolder(path, SPOOL_FOLDER, askVolume);
     databases = openDatabases(path);
     const tenancy = takeSpool(path, databases);
-    await finishFolder(path, SPOOL_FOLDER, note);
+    finishFolder(path, SPOOL_FOLDER, note);
     return new DiskSpool({
       folder: path,
       databases,

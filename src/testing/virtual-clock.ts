@@ -1,4 +1,5 @@
 import type { Clock, Environment } from '../model/clock.js';
+import { Timers, type VirtualTimer } from './timers.js';
 
 /** 2026-01-01: a wall clock that starts at 0 would look like one that was never set. */
 const WALL_AT_START = 1_767_225_600_000;
@@ -7,54 +8,68 @@ const LETTERS = '0123456789abcdefghijklmnopqrstuv';
 /** Taken here, so that a test runner's fake timers do not stop it. */
 const nextTurn = globalThis.setImmediate;
 
-interface VirtualTimer {
-  readonly due: number;
-  readonly order: number;
-  readonly callback: () => void;
-}
-
 /**
- * Time that moves only when `advance` is called. Timers run one by one in the order of their due times, those of one time
- * in the order in which they were set, and each sees the time at which it is due. Between two of them promises settle and
- * the event loop turns.
+ * Time that moves only when it is told to. Timers run one by one in the order of their due times, those of one time in the
+ * order in which they were set, and each sees the time at which it is due.
  */
 export class VirtualClock implements Clock {
   #now = 0;
   #wallAtStart = WALL_AT_START;
   #order = 0;
-  #advancing: Promise<void> = Promise.resolve();
-  /** A binary heap; a timer that was cleared stays until it comes to the top. */
-  readonly #heap: VirtualTimer[] = [];
-  readonly #pending = new Set<VirtualTimer>();
+  #advancing: Promise<unknown> = Promise.resolve();
+  readonly #timers = new Timers();
 
   readonly now = (): number => this.#now;
   readonly wall = (): number => this.#wallAtStart + this.#now;
 
   /** Timers that are neither due nor cleared. */
   get pending(): number {
-    return this.#pending.size;
+    return this.#timers.size;
   }
 
   readonly setTimeout = (callback: () => void, delayMs: number): VirtualTimer => {
     // As Node does with what is no delay.
     const timer = { due: this.#now + (delayMs >= 1 ? delayMs : 1), order: this.#order++, callback };
-    this.#pending.add(timer);
-    this.#push(timer);
+    this.#timers.add(timer);
     return timer;
   };
 
   readonly clearTimeout = (timer: unknown): void => {
-    this.#pending.delete(timer as VirtualTimer);
+    this.#timers.clear(timer as VirtualTimer);
   };
 
   /**
-   * Moves the time, and runs what falls due on the way, timers set on the way too. Resolves when what they set off has
-   * settled, as far as it needs no more time. Rejects, and stops there, when a timer throws. Calls follow each other.
+   * Moves the time by so many milliseconds, and runs what falls due on the way, timers set on the way too. Between two of
+   * them promises settle and the event loop turns. Resolves when what they set off has settled, as far as it needs no more
+   * time. Rejects, and stops there, when a timer throws. Calls follow each other.
    */
   advance(ms: number): Promise<void> {
-    const advanced = this.#advancing.then(() => this.#advanceTo(this.#now + ms));
-    this.#advancing = advanced.catch(() => {});
-    return advanced;
+    return this.#next(async () => {
+      const end = this.#now + ms;
+      await settle();
+      while (this.#runNext(end)) await settle();
+      this.#moveTo(end);
+      await settle();
+    });
+  }
+
+  /**
+   * As `advance`, but to the next timer only. Resolves with false, and moves nothing, when none is due within so many
+   * milliseconds.
+   */
+  step(maxMs: number): Promise<boolean> {
+    return this.#next(async () => {
+      const ran = this.#runNext(this.#now + maxMs);
+      await settle();
+      return ran;
+    });
+  }
+
+  /** As `advance`, but within this call: nothing settles on the way. For what needs timers and no promises. */
+  advanceAtOnce(ms: number): void {
+    const end = this.#now + ms;
+    while (this.#runNext(end));
+    this.#moveTo(end);
   }
 
   /** Sets the wall clock forward, or back, while no time passes. */
@@ -62,60 +77,24 @@ export class VirtualClock implements Clock {
     this.#wallAtStart += ms;
   }
 
-  async #advanceTo(end: number): Promise<void> {
-    await settle();
-    for (let next = this.#next(); next && next.due <= end; next = this.#next()) {
-      this.#pop();
-      this.#pending.delete(next);
-      this.#now = next.due;
-      next.callback();
-      await settle();
-    }
-    this.#now = end;
-    await settle();
+  #next<T>(move: () => Promise<T>): Promise<T> {
+    const moved = this.#advancing.then(move);
+    this.#advancing = moved.catch(() => {});
+    return moved;
   }
 
-  /** The first timer that was not cleared. */
-  #next(): VirtualTimer | undefined {
-    let first = this.#heap[0];
-    while (first && !this.#pending.has(first)) {
-      this.#pop();
-      first = this.#heap[0];
-    }
-    return first;
+  #runNext(by: number): boolean {
+    const timer = this.#timers.take(by);
+    if (!timer) return false;
+    this.#moveTo(timer.due);
+    timer.callback();
+    return true;
   }
 
-  #push(timer: VirtualTimer): void {
-    const heap = this.#heap;
-    let at = heap.push(timer) - 1;
-    while (at > 0) {
-      const parent = (at - 1) >> 1;
-      if (isBefore(heap[parent]!, timer)) break;
-      heap[at] = heap[parent]!;
-      at = parent;
-    }
-    heap[at] = timer;
+  /** Never back: a timer may have moved it at once. */
+  #moveTo(time: number): void {
+    if (time > this.#now) this.#now = time;
   }
-
-  #pop(): void {
-    const heap = this.#heap;
-    const last = heap.pop();
-    if (!last || heap.length === 0) return;
-    let at = 0;
-    for (;;) {
-      const left = 2 * at + 1;
-      const right = left + 1;
-      const child = right < heap.length && isBefore(heap[right]!, heap[left]!) ? right : left;
-      if (child >= heap.length || isBefore(last, heap[child]!)) break;
-      heap[at] = heap[child]!;
-      at = child;
-    }
-    heap[at] = last;
-  }
-}
-
-function isBefore(one: VirtualTimer, other: VirtualTimer): boolean {
-  return one.due < other.due || (one.due === other.due && one.order < other.order);
 }
 
 /** Promises settle; so does what waits for a turn of the event loop, and what that sets off. */
@@ -125,13 +104,14 @@ async function settle(): Promise<void> {
 
 /** Virtual time, and chance and names that are the same for each run with this seed. */
 export function virtualEnvironment(seed = 1): Environment & { readonly clock: VirtualClock } {
+  return { clock: new VirtualClock(), ...seededChance(seed) };
+}
+
+/** Chance and names that are the same for each run with this seed. */
+export function seededChance(seed: number): Pick<Environment, 'random' | 'randomId'> {
   const random = seededRandom(seed);
   const letter = () => LETTERS[Math.floor(random() * LETTERS.length)]!;
-  return {
-    clock: new VirtualClock(),
-    random,
-    randomId: () => Array.from({ length: ID_LENGTH }, letter).join(''),
-  };
+  return { random, randomId: () => Array.from({ length: ID_LENGTH }, letter).join('') };
 }
 
 /** mulberry32: small, and even enough for tests. */

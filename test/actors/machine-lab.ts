@@ -6,8 +6,8 @@ import {
   type AnyEventObject,
   type AnyStateMachine,
 } from 'xstate';
-import { SimulatedClock } from 'xstate';
 import { Deferred } from '../../src/flow/deferred.js';
+import { VirtualClock } from '../../src/testing/virtual-clock.js';
 
 /** One step of a test: what the outside does next. */
 export type Step =
@@ -20,7 +20,7 @@ export type Step =
 /** A machine with every slot in the test's hand, a virtual clock, and a record of the arrows it has taken. */
 export class MachineLab {
   readonly actor: AnyActor;
-  readonly clock = new SimulatedClock();
+  readonly clock = new VirtualClock();
   readonly taken: Set<string>;
   readonly said: { name: string; params: unknown }[] = [];
   readonly #promises = new Map<string, Deferred<unknown>>();
@@ -68,7 +68,7 @@ export class MachineLab {
     else if ('resolve' in step) this.#take(step.resolve).resolve(step.with);
     else if ('reject' in step) this.#take(step.reject).reject(step.with ?? new Error('refused'));
     else if ('tell' in step) this.#resource(step.tell)(step.event);
-    else this.clock.increment(step.passMs);
+    else this.clock.advanceAtOnce(step.passMs);
     // A settled promise reaches its actor some microtasks later.
     await new Promise((resolve) => setImmediate(resolve));
   }

@@ -155,7 +155,7 @@ describe('the signal of an incarnation', () => {
     world.start({ children: [watched('a'), watched('stubborn')] });
     world.root.send({ type: 'stop' });
     expect(signals.map(({ aborted }) => aborted)).toEqual([false, false]);
-    world.clock.advance(5_000);
+    world.clock.advanceAtOnce(5_000);
     expect(signals.map(({ aborted }) => aborted)).toEqual([true, true]);
   });
 

@@ -107,9 +107,9 @@ describe('groups', () => {
     start('late');
     expect(world.emitted.at(-1)).toMatchObject({ type: 'child.refused', id: 'late', code: 'stopping' });
     grandchild('slow').send({ type: 'finish' });
-    world.clock.advance(99);
+    world.clock.advanceAtOnce(99);
     expect(world.root.getSnapshot().status).toBe('active');
-    world.clock.advance(1);
+    world.clock.advanceAtOnce(1);
     expect(world.root.getSnapshot().status).toBe('done');
     expect(world.types()).toEqual([
       'child.ended prompt',
@@ -142,7 +142,7 @@ describe('groups', () => {
       child: world.worker('x', { manner: 'stubborn', shutdownMs: 60_000 }),
     });
     world.root.send({ type: 'stop' });
-    world.clock.advance(60_000);
+    world.clock.advanceAtOnce(60_000);
     expect(world.news()).toBe('+x -x');
     expect(world.root.getSnapshot().status).toBe('done');
   });
@@ -152,9 +152,9 @@ describe('groups', () => {
     start('a');
     world.news();
     grandchild('a').send({ type: 'crash' });
-    world.clock.advance(49);
+    world.clock.advanceAtOnce(49);
     expect(world.news()).toBe('-a');
-    world.clock.advance(1);
+    world.clock.advanceAtOnce(1);
     expect(world.news()).toBe('+a');
   });
 

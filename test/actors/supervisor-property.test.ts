@@ -223,7 +223,7 @@ test(
 function apply(world: World, command: Command): void {
   switch (command.type) {
     case 'advance':
-      return world.clock.advance(command.ms);
+      return world.clock.advanceAtOnce(command.ms);
     case 'child.start': {
       const { id, policy: restart, manner } = command;
       const child = world.worker(id, { restart, manner, shutdownMs: SHUTDOWN_MS });
@@ -349,14 +349,14 @@ test(
             apply(world, command);
             expectConsistent(world);
           }
-          world.clock.advance(1_000);
+          world.clock.advanceAtOnce(1_000);
           if (world.root.getSnapshot().status === 'active') {
             for (const status of Object.values(world.statuses()))
               expect(['running', 'stopped']).toContain(status);
             expect(world.clock.pending).toBe(0);
           }
           if (world.root.getSnapshot().status === 'active') world.root.send({ type: 'stop' });
-          world.clock.advance(1_000);
+          world.clock.advanceAtOnce(1_000);
           expect(world.root.getSnapshot().status).not.toBe('active');
           expect(world.alive()).toEqual([]);
           expect(world.clock.pending).toBe(0);
@@ -404,7 +404,7 @@ test(
           }
           for (const world of [one, many]) {
             world.root.send({ type: 'stop' });
-            world.clock.advance(1_000);
+            world.clock.advanceAtOnce(1_000);
             expect(world.root.getSnapshot().status).toBe('done');
             expect(world.alive()).toEqual([]);
             expect(world.clock.pending).toBe(0);

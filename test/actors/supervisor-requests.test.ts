@@ -97,7 +97,7 @@ describe('dynamic children', () => {
     expect(world.emitted.filter(({ type }) => type === 'child.gave-up')).toMatchObject([
       { id: 'x', error: { code: 'ERR_RESTART_INTENSITY', cause: { message: 'x crashed' } } },
     ]);
-    world.clock.advance(101);
+    world.clock.advanceAtOnce(101);
     world.crash('y');
     world.crash('a');
     expect(world.statuses()).toEqual({ a: 'running', y: 'running' });

@@ -26,10 +26,10 @@ describe('a request to stop', () => {
   test('kills a child that ignores it after shutdownMs', () => {
     world.start({ children: [world.worker('a', { manner: 'stubborn', shutdownMs: 300 })] });
     world.root.send({ type: 'child.stop', id: 'a' });
-    world.clock.advance(299);
+    world.clock.advanceAtOnce(299);
     expect(world.statuses()).toEqual({ a: 'stopping' });
     expect(world.news()).toBe('+a');
-    world.clock.advance(1);
+    world.clock.advanceAtOnce(1);
     expect(world.news()).toBe('-a');
     expect(world.statuses()).toEqual({ a: 'stopped' });
     expect(world.types()).toEqual(['child.killed a']);
@@ -40,9 +40,9 @@ describe('a request to stop', () => {
     const deaf = createMachine({});
     world.start({ children: [{ id: 'deaf', logic: deaf }] });
     world.root.send({ type: 'stop' });
-    world.clock.advance(4_999);
+    world.clock.advanceAtOnce(4_999);
     expect(world.root.getSnapshot().status).toBe('active');
-    world.clock.advance(1);
+    world.clock.advanceAtOnce(1);
     expect(world.root.getSnapshot().status).toBe('done');
     expect(world.types()).toEqual(['child.killed deaf']);
   });
@@ -71,7 +71,7 @@ describe('a request to stop', () => {
     const logic = createSupervisor({ clock, children: [world.worker('a', { manner: 'stubborn' })] });
     const root = createActor(logic).start();
     root.send({ type: 'stop' });
-    clock.advance(5_000);
+    clock.advanceAtOnce(5_000);
     expect(root.getSnapshot().status).toBe('done');
   });
 
@@ -89,7 +89,7 @@ describe('a request to stop', () => {
     world.start({ children: [world.worker('a', { manner: 'slow', shutdownMs: Infinity })] });
     world.root.send({ type: 'stop' });
     expect(world.clock.pending).toBe(0);
-    world.clock.advance(1e9);
+    world.clock.advanceAtOnce(1e9);
     world.child('a').send({ type: 'finish' });
     expect(world.root.getSnapshot().status).toBe('done');
   });
@@ -105,14 +105,14 @@ describe('a request to stop', () => {
     });
     world.root.send({ type: 'stop' });
     shutdownMs = NaN;
-    world.clock.advance(100);
+    world.clock.advanceAtOnce(100);
     expect(world.living()).toHaveLength(2);
-    world.clock.advance(4_999);
+    world.clock.advanceAtOnce(4_999);
     expect(world.living()).toHaveLength(2);
     shutdownMs = undefined;
-    world.clock.advance(1);
+    world.clock.advanceAtOnce(1);
     expect(world.living()).toHaveLength(1);
-    world.clock.advance(5_000);
+    world.clock.advanceAtOnce(5_000);
     expect(world.living()).toEqual([]);
   });
 
@@ -121,11 +121,11 @@ describe('a request to stop', () => {
     world.start({ children: [world.worker('a', stubborn), world.worker('b', stubborn)] });
     world.news();
     world.root.send({ type: 'stop' });
-    world.clock.advance(100);
+    world.clock.advanceAtOnce(100);
     expect(world.news()).toBe('-b');
-    world.clock.advance(99);
+    world.clock.advanceAtOnce(99);
     expect(world.news()).toBe('');
-    world.clock.advance(1);
+    world.clock.advanceAtOnce(1);
     expect(world.news()).toBe('-a');
   });
 
@@ -138,7 +138,7 @@ describe('a request to stop', () => {
     world.root.send({ type: 'stop' });
     world.child('x').send({ type: 'finish' });
     expect(world.news()).toBe('-x');
-    world.clock.advance(100);
+    world.clock.advanceAtOnce(100);
     expect(world.news()).toBe('-z -y -a');
     expect(world.root.getSnapshot().status).toBe('done');
   });
@@ -234,9 +234,9 @@ describe('a supervisor inside a supervisor', () => {
     });
     world.news();
     world.root.send({ type: 'stop' });
-    world.clock.advance(59_999);
+    world.clock.advanceAtOnce(59_999);
     expect(world.news()).toBe('');
-    world.clock.advance(1);
+    world.clock.advanceAtOnce(1);
     expect(world.news()).toBe('-x -a');
     expect(world.root.getSnapshot().status).toBe('done');
   });
@@ -246,7 +246,7 @@ describe('a supervisor inside a supervisor', () => {
     const inner = createSupervisor({ children: [{ id: 'innermost', logic: innermost }] });
     world.start({ children: [{ id: 'inner', logic: inner, shutdownMs: 10 }] });
     world.root.send({ type: 'stop' });
-    world.clock.advance(10);
+    world.clock.advanceAtOnce(10);
     expect(world.news()).toBe('+x -x');
     expect(world.alive()).toEqual([]);
     expect(world.clock.pending).toBe(0);

@@ -10,7 +10,7 @@ import {
 import type { ChildSpec, IncarnationInfo } from '../../actors/supervision/child-spec.js';
 import type { SupervisorEmitted } from '../../actors/supervision/protocol.js';
 import { createSupervisor, type SupervisorLogic } from '../../actors/supervisor.js';
-import { VirtualClock } from './virtual-clock.js';
+import { VirtualClock } from '../../src/testing/virtual-clock.js';
 
 /** How a worker takes a request to stop: at once, when told to `finish`, or not at all. */
 export type Manner = 'prompt' | 'slow' | 'stubborn';

@@ -247,7 +247,7 @@ describe('restart intensity', () => {
   test('by default gives up at the sixth restart within 30 seconds', () => {
     world.start({ children: three() });
     for (let restarts = 1; restarts <= 5; restarts++) world.crash('a');
-    world.clock.advance(30_000);
+    world.clock.advanceAtOnce(30_000);
     expect(world.root.getSnapshot().status).toBe('active');
     world.crash('a');
     expect(world.root.getSnapshot().status).toBe('error');
@@ -272,7 +272,7 @@ describe('restart intensity', () => {
     world.start({ intensity: 2, periodMs: 100, children: three() });
     for (let round = 0; round < 20; round++) {
       world.crash('a');
-      world.clock.advance(60);
+      world.clock.advanceAtOnce(60);
     }
     expect(world.root.getSnapshot().status).toBe('active');
     world.crash('a');
@@ -283,10 +283,10 @@ describe('restart intensity', () => {
   test('a restart that is exactly one period old still counts, as in OTP', () => {
     world.start({ intensity: 1, periodMs: 100, children: three() });
     world.crash('a');
-    world.clock.advance(100.5);
+    world.clock.advanceAtOnce(100.5);
     world.crash('a');
     expect(world.root.getSnapshot().status).toBe('active');
-    world.clock.advance(100);
+    world.clock.advanceAtOnce(100);
     world.crash('a');
     expect(world.root.getSnapshot().status).toBe('error');
   });
@@ -313,7 +313,7 @@ describe('restart intensity', () => {
     world.start({ intensity: 0, children: [slow, world.worker('b')] });
     world.crash('b');
     expect(world.statuses()).toEqual({ a: 'stopping', b: 'stopped' });
-    world.clock.advance(500);
+    world.clock.advanceAtOnce(500);
     expect(world.root.getSnapshot().status).toBe('error');
     expect(world.types()).toEqual(['child.crashed b', 'child.gave-up b', 'child.killed a']);
   });
@@ -351,18 +351,18 @@ describe('back-off', () => {
     for (const delay of [99, 199, 349, 349]) {
       world.crash('b');
       expect(world.statuses()).toMatchObject({ a: 'running', b: 'waiting' });
-      world.clock.advance(delay - 1);
+      world.clock.advanceAtOnce(delay - 1);
       expect(world.statuses()).toMatchObject({ b: 'waiting' });
-      world.clock.advance(1);
+      world.clock.advanceAtOnce(1);
       expect(world.statuses()).toMatchObject({ b: 'running' });
     }
     random = 0.5;
     world.crash('b');
-    world.clock.advance(175);
+    world.clock.advanceAtOnce(175);
     expect(world.statuses()).toMatchObject({ b: 'running' });
-    world.clock.advance(30_001);
+    world.clock.advanceAtOnce(30_001);
     world.crash('b');
-    world.clock.advance(50);
+    world.clock.advanceAtOnce(50);
     expect(world.statuses()).toMatchObject({ b: 'running' });
   });
 
@@ -371,9 +371,9 @@ describe('back-off', () => {
     world.news();
     world.crash('b');
     expect(world.news()).toBe('-b -c -a');
-    world.clock.advance(49);
+    world.clock.advanceAtOnce(49);
     expect(world.news()).toBe('');
-    world.clock.advance(1);
+    world.clock.advanceAtOnce(1);
     expect(world.news()).toBe('+a +b +c');
   });
 
@@ -382,7 +382,7 @@ describe('back-off', () => {
     world.start({ strategy: 'one-for-all', backoff, random: () => 0.5, children: [world.worker('a'), slow] });
     world.news();
     world.crash('a');
-    world.clock.advance(50);
+    world.clock.advanceAtOnce(50);
     expect(world.news()).toBe('-a');
     world.child('c').send({ type: 'finish' });
     expect(world.news()).toBe('-c +a +c');
@@ -391,13 +391,13 @@ describe('back-off', () => {
   test('a group that becomes wider waits anew', () => {
     world.start({ strategy: 'rest-for-one', backoff, random: () => 0.5, children: three() });
     world.crash('b');
-    world.clock.advance(40);
+    world.clock.advanceAtOnce(40);
     world.crash('a');
     world.news();
-    world.clock.advance(99);
+    world.clock.advanceAtOnce(99);
     expect(world.news()).toBe('');
     expect(world.clock.pending).toBe(1);
-    world.clock.advance(1);
+    world.clock.advanceAtOnce(1);
     expect(world.news()).toBe('+a +b +c');
   });
 
@@ -425,7 +425,7 @@ describe('back-off', () => {
     world.crash('b');
     world.news();
     world.root.send({ type: 'child.stop', id: 'b' });
-    world.clock.advance(100);
+    world.clock.advanceAtOnce(100);
     expect(world.news()).toBe('+a +c');
     expect(world.statuses()).toEqual({ a: 'running', b: 'stopped', c: 'running' });
   });

@@ -9,6 +9,14 @@ import { eventually } from '../eventually.js';
 
 const program = join(import.meta.dirname, '../../dist/src/backends/file/hub-program.js');
 
+it('a hub starts also where its options are unknown', async () => {
+  const places = await placesOf(mkdtempSync(join(tmpdir(), 'signalbox-hub-')));
+  await startHub(program, places, new AbortController().signal, ['--no-such-option']);
+  process.kill((await livingHub(places.folder))!.pid, 'SIGTERM');
+  await eventually('the hub has gone', async () => !(await livingHub(places.folder)));
+  rmSync(places.folder, { recursive: true });
+});
+
 it('a hub that was told to end leaves nothing outside its folder', async () => {
   const places = await placesOf(mkdtempSync(join(tmpdir(), 'signalbox-hub-')));
   const outside = () =>

@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'vitest';
 import { eventually } from '../eventually.js';
-import { newFolder, openLab } from './store-lab.js';
+import { openDatabases } from '../../src/backends/file/databases.js';
+import { actAs, takeFolder } from '../../src/backends/file/instance.js';
+import { takeOverLogs } from '../../src/backends/file/recovery.js';
+import { messageOf, newFolder, openLab } from './store-lab.js';
 
 const CHILD = join(import.meta.dirname, '../../dist/test/backends/store-child.js');
 const FROZEN_CHILD = join(import.meta.dirname, '../../dist/test/backends/store-frozen-child.js');
@@ -50,6 +54,72 @@ describe('a hub that is frozen', () => {
     assert.deepEqual((await openLab(folder)).held('q'), ['in time!', 'meanwhile']);
   });
 });
+
+describe('a hub that is frozen while it starts', () => {
+  // Before it has opened the data file, and when it has taken the folder.
+  it.each([2, 3])("leaves its successor's data file alone (look %i)", { timeout: 20_000 }, async (look) => {
+    const folder = newFolder();
+    const former = await openLab(folder);
+    former.declare('q');
+    const texts = Array.from({ length: 30 }, (_, number) =>
+      messageOf(`m-${number}`, 'a', 'x'.repeat(1_000_000)),
+    );
+    for (const message of texts) {
+      former.hub.publish(message);
+      await former.safe();
+    }
+    const taker = former.taker('q');
+    taker.ack();
+    taker.close();
+    await former.store.close();
+    const child = spawn(process.execPath, [FROZEN_CHILD, folder, String(look)], { stdio: 'inherit' });
+    const closed = once(child, 'close');
+    await eventually('it is frozen', () => isFrozen(child.pid!));
+    const lab = await openLab(folder);
+    lab.publish('meanwhile');
+    await lab.safe();
+    await lab.store.compact();
+    assert.ok(readdirSync(folder).includes('store-2.mdb'));
+    child.kill('SIGCONT');
+    await eventually('it says whose the folder is', () => child.signalCode !== null || !lab.store.isOurs);
+    if (lab.store.isOurs) {
+      lab.publish('later');
+      await lab.safe();
+    }
+    child.kill('SIGKILL');
+    await closed;
+    const expected = lab.store.isOurs ? ['meanwhile!', 'later!'] : ['meanwhile!'];
+    await lab.store.close();
+    const held = (await openLab(folder)).held('q');
+    assert.deepEqual(
+      held.filter((id) => !id.startsWith('in time')).map((id) => `${id.replace('!', '')}!`),
+      expected,
+    );
+  });
+
+  it('writes nothing into what a later one has begun', async () => {
+    const folder = newFolder();
+    const former = await openLab(folder);
+    await former.store.close();
+    const databases = openDatabases(folder, 'store-1.mdb');
+    const instance = takeFolder(databases, 'frozen');
+    const lab = await openLab(folder);
+    lab.declare('q');
+    lab.publish('a');
+    await lab.safe();
+    assert.equal(
+      actAs(instance, databases, () => takeOverLogs(folder, databases, instance)),
+      false,
+    );
+    await databases.root.close();
+    await lab.store.close();
+    assert.deepEqual((await openLab(folder)).held('q'), ['a']);
+  });
+});
+
+function isFrozen(pid: number): boolean {
+  return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.startsWith('T');
+}
 
 describe('a hub that is killed', () => {
   const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31));

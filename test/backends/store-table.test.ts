@@ -97,7 +97,16 @@ class Desk {
 
 function entryOf(position: number): Entry {
   const envelope = messageOf(`m-${position}`);
-  return { position, envelope, redrives: 0, attempts: 0, redelivered: false, begun: false, batch: 1 };
+  return {
+    position,
+    envelope,
+    redrives: 0,
+    attempts: 0,
+    redelivered: false,
+    begun: false,
+    place: -1,
+    batch: 1,
+  };
 }
 
 function hubQueue(checkpoint?: Uint8Array): DurableQueue {

@@ -1,3 +1,4 @@
+import { Tally } from '../../src/flow/tally.js';
 import type {
   Consumer,
   ConsumerSink,
@@ -99,6 +100,7 @@ export class HoldLab {
       handler,
       {
         environment: { ...environment, random: () => 0.5 },
+        tally: new Tally(),
         turns: new Turns(environment.clock, (error) => {
           throw error;
         }),

@@ -1,4 +1,5 @@
 import type { Ownership, Session } from '../../src/backend.js';
+import { Tally } from '../../src/flow/tally.js';
 import { Outbox } from '../../src/flow/outbox.js';
 import { SessionLostError } from '../../src/model/errors.js';
 import type { Envelope } from '../../src/model/message.js';
@@ -71,6 +72,7 @@ export class OutboxLab {
   constructor(limits: { window?: number; waitingMax?: number } = {}) {
     const { window = 3, waitingMax = 100 } = limits;
     this.outbox = new Outbox({
+      tally: new Tally(),
       clock: this.clock,
       incarnation: 'p',
       source: 'signalbox:n/m',

@@ -1,4 +1,5 @@
 import type { Ownership, Session } from '../../src/backend.js';
+import { Tally } from '../../src/flow/tally.js';
 import { Outbox, type OutboxOptions } from '../../src/flow/outbox.js';
 import type { OwnEnvelope } from '../../src/flow/outgoing.js';
 import { isBefore, type Spool, type SpoolPlace, type SpooledMessage } from '../../src/flow/spool.js';
@@ -180,6 +181,7 @@ export class SpoolingLab {
     this.clock = clock;
     this.spool = new FakeSpool(disk);
     this.outbox = new Outbox({
+      tally: new Tally(),
       clock,
       incarnation: options.name ?? 'p',
       source: 'signalbox:lab/m',

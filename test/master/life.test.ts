@@ -6,6 +6,13 @@ import { AccessError, ConnectError } from '../../src/model/errors.js';
 import { rejection } from '../eventually.js';
 import { farm, started } from './farm.js';
 
+/** A broker that never answers. */
+const never: Backend = {
+  name: 'never',
+  connect: ({ signal }) =>
+    new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error))),
+};
+
 describe('the life of a master', () => {
   it('refuses a second living master of its name, and frees the name when it stops', async () => {
     const create = farm();
@@ -30,12 +37,24 @@ describe('the life of a master', () => {
       expect(await rejection(late)).toMatchObject({ code: 'ERR_STOPPED' });
   });
 
+  it('gives up its start when its signal says so, and not what has started', async () => {
+    const reason = new Error('no longer wanted');
+    const before = new AbortController();
+    before.abort(reason);
+    const options = { name: 'a', broker: never };
+    expect(await rejection(createMaster({ ...options, signal: before.signal }))).toBe(reason);
+    const within = new AbortController();
+    const starting = rejection(createMaster({ ...options, signal: within.signal }));
+    within.abort(reason);
+    expect(await starting).toBe(reason);
+    const after = new AbortController();
+    const master = await createMaster({ name: 'a', broker: 'memory:', signal: after.signal });
+    after.abort(reason);
+    expect(master.status).toBe('ready');
+    await master.stop();
+  });
+
   it('can be stopped while it starts', async () => {
-    const never: Backend = {
-      name: 'never',
-      connect: ({ signal }) =>
-        new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error))),
-    };
     const { Master } = await import('../../src/index.js');
     const master = new Master({ name: 'a', broker: never });
     const ready = rejection(master.ready);

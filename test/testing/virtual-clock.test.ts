@@ -59,6 +59,31 @@ describe('VirtualClock', () => {
     assert(ran);
   });
 
+  it('steps to the next timer, and stays where it is when none is due in time', async () => {
+    const clock = new VirtualClock();
+    const ran: number[] = [];
+    for (const due of [10, 10, 30]) clock.setTimeout(() => void ran.push(due), due);
+    assert.deepEqual([await clock.step(9), clock.now()], [false, 0]);
+    assert.deepEqual([await clock.step(10), clock.now(), ran], [true, 10, [10]]);
+    assert.deepEqual([await clock.step(0), clock.now(), ran], [true, 10, [10, 10]]);
+    assert.deepEqual([await clock.step(100), clock.now(), await clock.step(100)], [true, 30, false]);
+  });
+
+  it('advances at once where nothing has to settle, and never moves back', async () => {
+    const clock = new VirtualClock();
+    const ran: string[] = [];
+    clock.setTimeout(() => {
+      ran.push('a');
+      clock.setTimeout(() => ran.push('b'), 5);
+      void Promise.resolve().then(() => ran.push('settled'));
+    }, 10);
+    clock.advanceAtOnce(20);
+    assert.deepEqual([ran, clock.now()], [['a', 'b'], 20]);
+    clock.setTimeout(() => clock.advanceAtOnce(100), 1);
+    await clock.advance(1);
+    assert.equal(clock.now(), 121);
+  });
+
   it('gives the same chance and names for the same seed', () => {
     const draw = (seed: number) => {
       const { random, randomId } = virtualEnvironment(seed);

@@ -1,10 +1,12 @@
 import type { Claim, Consumer, Delivery, Ownership, TransientQueue } from '../../backend.js';
 import { FencedError, ProtocolError, SessionLostError } from '../../model/errors.js';
+import { TurnoverMap } from '../../model/turnover-map.js';
 import type { HubSession } from '../hub/hub-session.js';
 import { errorWord } from './error-words.js';
 import type { FrameWriter, Word } from './frames.js';
 import { PackedEnvelope, packEnvelope } from './packed-envelope.js';
 import { readAck, readBytes, readLetter, readNumber, readSpec, readText, readTexts } from './read-word.js';
+import { RunReader } from './runs.js';
 import { Said, Told, type Calls, type DeliveryName, type PackedLetter } from './words.js';
 
 /** What may wait for a master that does not read: transient messages beyond it are missed, deliveries wait. */
@@ -12,7 +14,7 @@ const WAITING_MAX_BYTES = 16_777_216;
 
 interface Consuming {
   readonly consumer: Promise<Consumer>;
-  readonly deliveries: Map<number, Delivery>;
+  readonly deliveries: TurnoverMap<number, Delivery>;
 }
 
 type Answer<Name extends keyof Calls> = ReturnType<Calls[Name]> | Promise<ReturnType<Calls[Name]>>;
@@ -49,7 +51,9 @@ export class HubPeer {
   /** Does what the words of one frame say. Throws a ProtocolError for what makes no sense. */
   hear(words: readonly Word[]): void {
     const before = this.#published;
-    for (const word of words) this.#do(word);
+    this.#session.together(() => {
+      for (const word of words) this.#do(word);
+    });
     const upTo = this.#published;
     if (upTo > before) this.#session.afterFlush(() => this.#writer.say([Told.confirmed, upTo]));
   }
@@ -57,12 +61,9 @@ export class HubPeer {
   #do(word: Word): void {
     switch (word[0]) {
       case Said.publish:
-        return this.#publish(word);
-      case Said.ack: {
-        const [consumer, from, to] = readAck(word);
-        for (let number = from; number <= to; number++) this.#take([consumer, number])?.ack();
-        return;
-      }
+        return this.#publish(readBytes(word[1]));
+      case Said.ack:
+        return this.#ack(word);
       case Said.begin:
         return void this.#find(word[1], word[2])?.begin(readNumber(word[3]));
       case Said.cutOff:
@@ -76,17 +77,32 @@ export class HubPeer {
     }
   }
 
-  #publish([, topic, bytes, claim]: Word): void {
-    const number = ++this.#published;
-    // A copy: the view would keep the whole frame in memory as long as the message lives.
-    const envelope = new PackedEnvelope(readText(topic), Buffer.from(readBytes(bytes)));
-    let fence;
-    if (claim != null) {
-      fence = this.#ownerships.get(readNumber(claim));
-      if (!fence) return this.#notTaken(number, new FencedError('The ownership has ended.'));
+  #publish(bytes: Buffer): void {
+    // One copy for all: a view would keep in memory whatever came with the frame.
+    const run = new RunReader(Buffer.from(bytes));
+    const [claim] = run.numbers;
+    const fence = claim === 0 ? undefined : this.#ownerships.get(claim);
+    while (run.next()) {
+      const number = ++this.#published;
+      const envelope = new PackedEnvelope(undefined, run.bytes.subarray(run.from, run.to));
+      const refusal =
+        claim === 0 || fence
+          ? this.#session.post(envelope, fence)
+          : new FencedError('The ownership has ended.');
+      if (refusal) this.#notTaken(number, refusal);
     }
-    const refusal = this.#session.post(envelope, fence);
-    if (refusal) this.#notTaken(number, refusal);
+  }
+
+  #ack(word: Word): void {
+    const [consumer, from, to] = readAck(word);
+    const deliveries = this.#consumers.get(consumer)?.deliveries;
+    if (!deliveries) return;
+    for (let number = from; number <= to; number++) {
+      const delivery = deliveries.get(number);
+      if (!delivery) continue;
+      deliveries.delete(number);
+      delivery.ack();
+    }
   }
 
   #notTaken(number: number, error: Error): void {
@@ -146,10 +162,9 @@ export class HubPeer {
   async #listen(number: number): Promise<void> {
     const queue = this.#session.listen({
       message: (envelope) => {
-        if (this.#session.keepsUp()) {
-          const bytes = packEnvelope(envelope);
-          this.#writer.say([Told.message, number, envelope.topic, bytes], bytes.length);
-        } else this.#missed.set(number, (this.#missed.get(number) ?? 0) + 1);
+        if (this.#session.keepsUp())
+          this.#writer.carry([Told.message, number, 0, 0, 0], packEnvelope(envelope));
+        else this.#missed.set(number, (this.#missed.get(number) ?? 0) + 1);
       },
       missed: () => {},
     });
@@ -200,18 +215,15 @@ export class HubPeer {
     queue: string,
     options: { prefetch: number; ownership: Ownership | undefined },
   ): Promise<void> {
-    const deliveries = new Map<number, Delivery>();
+    const deliveries = new TurnoverMap<number, Delivery>();
     let last = 0;
     const consumer = this.#session.consume(queue, options, {
       delivery: (delivery) => {
-        deliveries.set(++last, delivery);
         const { envelope, redelivered, attempt, redrives } = delivery;
-        const bytes = packEnvelope(envelope);
-        const { topic } = envelope;
-        this.#writer.say(
-          [Told.delivery, number, last, topic, bytes, redelivered, attempt, redrives],
-          bytes.length,
-        );
+        const head = [Told.delivery, number, attempt, redelivered ? 1 : 0, redrives] as const;
+        this.#writer.carry(head, packEnvelope(envelope));
+        // Only what was said has a number: the master counts what it hears.
+        deliveries.set(++last, delivery);
       },
       lost: (reason) => this.#writer.say([Told.consumerLost, number, errorWord(reason)]),
     });
@@ -243,7 +255,7 @@ export class HubPeer {
       const letter = letters.get(id);
       if (!letter) return [];
       const { envelope, reason, error, attempts, at } = letter;
-      return { id, reason, error, attempts, at, topic: envelope.topic, bytes: packEnvelope(envelope) };
+      return { id, reason, error, attempts, at, bytes: packEnvelope(envelope) };
     });
   }
 }

@@ -8,6 +8,8 @@ import { placesOf } from './runtime-folder.js';
 import { openStore } from './store.js';
 
 const LOOK_MS = 200;
+/** Masters that come one after the other are not kept waiting in between. */
+const IDLE_MS = 2_000;
 
 export interface HubOptions {
   readonly environment: Environment;
@@ -30,8 +32,7 @@ export async function runHub(folder: string, options: HubOptions): Promise<void>
   // One that was started with another temporary folder listens elsewhere.
   const other = await livingHub(places.folder);
   for (const socket of new Set([places.socket, ...(other ? [other.socket] : [])]))
-    if (await answers(socket))
-      throw new ConnectError(`Another hub serves "${places.folder}" already. Masters use that one.`);
+    if (await answers(socket)) throw servedByAnother(places.folder);
   await refuseForeignHub(places.folder, environment);
   const former = await readHubRecord(places.folder);
   const store = await openStore(places.folder, { environment });
@@ -42,6 +43,8 @@ export async function runHub(folder: string, options: HubOptions): Promise<void>
     await unlink(fresh).catch(() => {});
     await server.listen(fresh);
     const { ino } = await stat(fresh);
+    // One that was frozen until now leaves the place to its successor.
+    if (!store.isOurs) throw servedByAnother(places.folder);
     await rename(fresh, places.socket);
     await removeSocketOf(former, places.socket);
     const record = await keepHubRecord(places.folder, places.socket, environment, () => store.isOurs);
@@ -50,7 +53,7 @@ export async function runHub(folder: string, options: HubOptions): Promise<void>
     const superseded = record.superseded.then(
       () => new FolderError(`Another hub has taken "${places.folder}": this one ends.`),
     );
-    const leaving = whenToLeave(server, options);
+    const leaving = whenToLeave(server, options, () => void store.compact());
     const failure = await Promise.race([store.failed, superseded, leaving.resolved]);
     leaving.forget();
     // Nobody shall find the socket any more, but another hub may have put its own there.
@@ -73,16 +76,22 @@ async function removeSocketOf(former: HubRecord | undefined, ours: string): Prom
   await unlink(former.socket).catch(() => {});
 }
 
-/** `forget` ends the wait: a timer would keep the process. */
+/** `forget` ends the wait: a timer would keep the process. `idle` is told once of each time that nobody is there. */
 function whenToLeave(
   server: HubServer,
   { environment, leaveAfterMs, signal }: HubOptions,
+  idle: () => void,
 ): { readonly resolved: Promise<undefined>; forget(): void } {
   const { clock } = environment;
   let timer: Timer | undefined;
+  let toldOf: number | undefined;
   const resolved = new Promise<undefined>((resolve) => {
     const look = (): void => {
       const idleMs = server.idleSince === undefined ? 0 : clock.now() - server.idleSince;
+      if (idleMs > IDLE_MS && toldOf !== server.idleSince) {
+        toldOf = server.idleSince;
+        idle();
+      }
       if (signal.aborted || idleMs > leaveAfterMs) resolve(undefined);
       else timer = clock.setTimeout(look, LOOK_MS);
     };
@@ -96,6 +105,10 @@ async function inodeOf(path: string): Promise<number | undefined> {
     ({ ino }) => ino,
     () => undefined,
   );
+}
+
+function servedByAnother(folder: string): ConnectError {
+  return new ConnectError(`Another hub serves "${folder}" already. Masters use that one.`);
 }
 
 /** Whether anybody listens at that socket. */

@@ -16,7 +16,6 @@ function tell(answer: object): void {
   process.send?.(answer, undefined, undefined, () => process.connected && process.disconnect());
 }
 
-process.on('error', () => {});
 try {
   await runHub(process.argv[2]!, {
     environment: systemEnvironment,

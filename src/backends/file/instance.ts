@@ -36,16 +36,13 @@ export function takeFolder({ root, meta }: Databases, name: string): Instance {
  * Positions go on after the newest entry, since what comes fresh must not fall under an old flag.
  */
 export function flagMessages(databases: Databases, { foundClosed }: Instance): void {
-  const { root, queues } = databases;
-  root.transactionSync(() => {
-    for (const { key, value } of [...queues.getRange({ start: 0 })]) {
-      const record = unpackQueue(value);
-      const next = lastPlace(databases, key) + 1;
-      const flaggedBefore = foundClosed ? Math.min(record.flaggedBefore, next) : next;
-      if (flaggedBefore !== record.flaggedBefore)
-        void queues.put(key, packQueue({ ...record, flaggedBefore }));
-    }
-  });
+  const { queues } = databases;
+  for (const { key, value } of [...queues.getRange({ start: 0 })]) {
+    const record = unpackQueue(value);
+    const next = lastPlace(databases, key) + 1;
+    const flaggedBefore = foundClosed ? Math.min(record.flaggedBefore, next) : next;
+    if (flaggedBefore !== record.flaggedBefore) void queues.put(key, packQueue({ ...record, flaggedBefore }));
+  }
 }
 
 /** Whether no other hub has taken the folder by now. */
@@ -72,14 +69,24 @@ export function leaveFolder(instance: Instance, databases: Databases, name: stri
 }
 
 /**
+ * Does something to the folder that no other hub may do at the same time, and only if none has taken it. What it writes
+ * is one transaction. Says whether it did.
+ */
+export function actAs({ version }: Instance, { root, meta }: Databases, act: () => void): boolean {
+  return root.transactionSync(() => {
+    if (meta.getEntry(HUB)?.version !== version) return false;
+    act();
+    return true;
+  });
+}
+
+/**
  * Lets the folder go on in another data file: within the call nobody can write, and afterwards nobody in this one. Says
  * whether this hub still had the folder.
  */
-export function handOver({ version }: Instance, { root, meta }: Databases, exchange: () => void): boolean {
-  return root.transactionSync(() => {
-    if (meta.getEntry(HUB)?.version !== version) return false;
+export function handOver(instance: Instance, databases: Databases, exchange: () => void): boolean {
+  return actAs(instance, databases, () => {
     exchange();
-    void meta.put(HUB, pack(['compacted', false]), version + 1);
-    return true;
+    void databases.meta.put(HUB, pack(['compacted', false]), instance.version + 1);
   });
 }

@@ -1,13 +1,8 @@
 import type { Envelope } from '../../model/message.js';
-import { packFields, unpackEnvelope } from '../../model/packed-fields.js';
+import { packFields, topicOfPacked, unpackEnvelope } from '../../model/packed-fields.js';
 import type { Payload } from '../../model/payload.js';
 
-const decoder = new TextDecoder();
-
-/**
- * A message as the socket and the store hold it. The hub passes it on as it came and reads the topic only, which travels
- * beside it.
- */
+/** A message as the socket and the store hold it. The hub passes it on as it came and reads the topic only. */
 export function packEnvelope(envelope: Envelope): Uint8Array {
   return envelope instanceof PackedEnvelope ? envelope.bytes : packFields(envelope);
 }
@@ -39,7 +34,7 @@ export class PackedEnvelope implements Envelope {
     if (this.#bytes) return this.#bytes;
     const bytes = this.#shelf!.read(this.#place);
     // Who asks for the bytes asks for the topic next.
-    this.#topic ??= topicOf(bytes);
+    this.#topic ??= topicOfPacked(bytes);
     return bytes;
   }
 
@@ -49,7 +44,7 @@ export class PackedEnvelope implements Envelope {
   }
 
   get topic(): string {
-    return (this.#topic ??= topicOf(this.bytes));
+    return (this.#topic ??= topicOfPacked(this.bytes));
   }
 
   get id(): string {
@@ -83,20 +78,8 @@ export class PackedEnvelope implements Envelope {
   get #unpacked(): Envelope {
     if (this.#envelope) return this.#envelope;
     const { bytes } = this;
-    const envelope = unpackEnvelope(this.topic, bytes);
+    const envelope = unpackEnvelope(bytes);
     if (this.#bytes) this.#envelope = envelope;
     return envelope;
   }
-}
-
-/** Reads no further than the topic. Empty if these are not the bytes of a message. */
-function topicOf(bytes: Uint8Array): string {
-  // The array's head and the version take a byte each; then a text with its length in the low 5 bits, or in a byte.
-  const head = bytes[2];
-  if (head === undefined) return '';
-  const isShort = head >> 5 === 0b101;
-  if (!isShort && head !== 0xd9) return '';
-  const from = isShort ? 3 : 4;
-  const length = isShort ? head & 0x1f : (bytes[3] ?? 0);
-  return decoder.decode(bytes.subarray(from, from + length));
 }

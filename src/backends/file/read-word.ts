@@ -18,8 +18,8 @@ export function readText(value: unknown): string {
   throw new ProtocolError('Something came where a text belongs.');
 }
 
-export function readBytes(value: unknown): Uint8Array {
-  if (value instanceof Uint8Array) return value;
+export function readBytes(value: unknown): Buffer {
+  if (Buffer.isBuffer(value)) return value;
   throw new ProtocolError('Something came where bytes belong.');
 }
 

@@ -8,12 +8,12 @@ import { packLogMark, unpackLogMark } from './records.js';
 import { TableChanges } from './table-changes.js';
 
 /**
- * Puts into the table what earlier hubs have written down and their tables had not taken. Called when this hub has taken
- * the folder: an earlier one that still runs can write, but looks who has the folder before it says that something is
- * safe. Throws Damage.
+ * Puts into the table what earlier hubs have written down and their tables had not taken. Called in a transaction of its
+ * own after this hub has taken the folder, as long as no later one has: an earlier one that still runs can write, but looks
+ * who has the folder before it says that something is safe. Throws Damage.
  */
 export function takeOverLogs(folder: string, databases: Databases, { version }: Instance): void {
-  const { root, meta } = databases;
+  const { meta } = databases;
   const taken = unpackLogMark(meta.getBinary('log'));
   const changes = new TableChanges();
   for (const log of findLogs(folder)) {
@@ -22,11 +22,9 @@ export function takeOverLogs(folder: string, databases: Databases, { version }: 
     for (const record of readLog(folder, log, generation)) readChanges(record, changes);
   }
   changes.seal();
-  root.transactionSync(() => {
-    changes.write(databases);
-    changes.removeSome(databases, 0, changes.removals);
-    void meta.put('log', packLogMark({ hub: version, generation: 0 }), 0);
-  });
+  changes.write(databases);
+  changes.removeSome(databases, 0, changes.removals);
+  void meta.put('log', packLogMark({ hub: version, generation: 0 }), 0);
 }
 
 /** Of this hub and all before it. */

@@ -1,21 +1,23 @@
 import type { Consumer, ConsumerSink, Delivery, LetterDetails } from '../../backend.js';
 import { FencedError } from '../../model/errors.js';
 import type { Envelope } from '../../model/message.js';
-import { errorOf } from './error-words.js';
-import type { Word } from './frames.js';
 import { unpackEnvelope } from '../../model/packed-fields.js';
-import { readBytes, readNumber, readText } from './read-word.js';
+import { ConsumerNotes, type Noted } from './consumer-notes.js';
+import { errorOf } from './error-words.js';
 import type { RemoteOwnership } from './remote-claim.js';
 import type { Wire } from './remote-session.js';
+import type { RunReader } from './runs.js';
 import { Said } from './words.js';
 
 /** A consumer of one queue, at the master's end of the socket. */
 export class RemoteConsumer implements Consumer {
-  readonly #wire: Wire;
-  readonly #number: number;
+  readonly wire: Wire;
+  readonly number: number;
+  readonly notes: ConsumerNotes;
   readonly #sink: ConsumerSink;
   readonly #ownership: RemoteOwnership | undefined;
   readonly #ended: () => void;
+  #delivered = 0;
   #isOpen = true;
 
   constructor(
@@ -25,24 +27,23 @@ export class RemoteConsumer implements Consumer {
     sink: ConsumerSink,
     ended: () => void,
   ) {
-    this.#wire = wire;
-    this.#number = number;
-    this.#ownership = ownership;
+    this.wire = wire;
+    this.number = number;
+    this.notes = new ConsumerNotes(wire.writer, number);
     this.#sink = sink;
+    this.#ownership = ownership;
     this.#ended = ended;
     ownership?.consumers.add(this);
   }
 
-  delivered([, , number, topic, bytes, redelivered, attempt, redrives]: Word): void {
-    if (!this.#isOpen) return;
-    const delivery = new RemoteDelivery(this.#wire, this, this.#number, {
-      number: readNumber(number),
-      envelope: unpackEnvelope(readText(topic), readBytes(bytes)),
-      redelivered: redelivered === true,
-      attempt: readNumber(attempt),
-      redrives: readNumber(redrives),
-    });
-    this.#sink.delivery(delivery);
+  /** Deliveries are numbered by their order, here as in the hub. */
+  delivered(run: RunReader): void {
+    const [, attempt, redelivered, redrives] = run.numbers;
+    const common = { attempt, redelivered: redelivered === 1, redrives };
+    while (this.#isOpen && run.next()) {
+      const envelope = unpackEnvelope(run.bytes, run.from, run.to);
+      this.#sink.delivery(new RemoteDelivery(this, ++this.#delivered, envelope, common));
+    }
   }
 
   lost(error: unknown): void {
@@ -54,7 +55,7 @@ export class RemoteConsumer implements Consumer {
   async close(): Promise<void> {
     if (!this.#isOpen) return;
     this.finish();
-    await this.#wire.call('endConsumer', this.#number);
+    await this.wire.call('endConsumer', this.number);
   }
 
   /** Nothing more comes, and what is settled late is refused. */
@@ -66,39 +67,38 @@ export class RemoteConsumer implements Consumer {
 
   /** Whether a settlement still counts. The hub decides; this spares it what it would refuse. */
   get isOpen(): boolean {
-    return this.#isOpen && this.#wire.isOpen;
+    return this.#isOpen && this.wire.isOpen;
   }
 }
 
-interface Delivered {
-  readonly number: number;
-  readonly envelope: Envelope;
-  readonly redelivered: boolean;
-  readonly attempt: number;
-  readonly redrives: number;
-}
+/** What holds for a run of deliveries. */
+type Common = Pick<Delivery, 'redelivered' | 'attempt' | 'redrives'>;
 
-class RemoteDelivery implements Delivery {
-  readonly envelope: Envelope;
-  readonly redelivered: boolean;
-  readonly attempt: number;
-  readonly redrives: number;
-  readonly number: number;
-  readonly #wire: Wire;
+class RemoteDelivery implements Delivery, Noted {
   readonly #consumer: RemoteConsumer;
-  readonly #consumerNumber: number;
-  /** The word that said that a call has begun, and the frame that it goes in. */
-  #begun: { readonly word: unknown[]; readonly frame: number } | undefined;
+  readonly #common: Common;
+  unsaidAttempt = 0;
 
-  constructor(wire: Wire, consumer: RemoteConsumer, consumerNumber: number, delivered: Delivered) {
-    this.#wire = wire;
+  constructor(
+    consumer: RemoteConsumer,
+    readonly number: number,
+    readonly envelope: Envelope,
+    common: Common,
+  ) {
     this.#consumer = consumer;
-    this.#consumerNumber = consumerNumber;
-    this.number = delivered.number;
-    this.envelope = delivered.envelope;
-    this.redelivered = delivered.redelivered;
-    this.attempt = delivered.attempt;
-    this.redrives = delivered.redrives;
+    this.#common = common;
+  }
+
+  get redelivered(): boolean {
+    return this.#common.redelivered;
+  }
+
+  get attempt(): number {
+    return this.#common.attempt;
+  }
+
+  get redrives(): number {
+    return this.#common.redrives;
   }
 
   /**
@@ -108,37 +108,30 @@ class RemoteDelivery implements Delivery {
    */
   begin(attempt: number): Promise<void> | undefined {
     if (!this.#consumer.isOpen) return undefined;
-    const { writer } = this.#wire;
-    const word: unknown[] = [Said.begin, this.#consumerNumber, this.number, attempt];
-    writer.say(word as unknown as Word);
-    this.#begun = { word, frame: writer.frame };
+    this.#consumer.notes.begin(this, attempt);
     if (!this.redelivered && attempt === 1) return undefined;
-    writer.flush();
-    return writer.bytesWaiting === 0 ? undefined : this.#wire.askWhetherAlive();
+    const { wire } = this.#consumer;
+    wire.writer.flush();
+    return wire.writer.bytesWaiting === 0 ? undefined : wire.askWhetherAlive();
   }
 
   cutOff(): void {
-    if (this.#consumer.isOpen) this.#wire.writer.say([Said.cutOff, this.#consumerNumber, this.number]);
+    const { wire, number } = this.#consumer;
+    if (this.#consumer.isOpen) wire.writer.say([Said.cutOff, number, this.number]);
   }
 
   ack(): void {
-    if (!this.#consumer.isOpen) return;
-    const { writer } = this.#wire;
-    // What has begun and ended within one turn is said in one word.
-    if (this.#begun?.frame === writer.frame) {
-      this.#begun.word[0] = Said.ack;
-      this.#begun.word[3] = this.number;
-    } else writer.say([Said.ack, this.#consumerNumber, this.number, this.number]);
+    if (this.#consumer.isOpen) this.#consumer.notes.ack(this);
   }
 
   async reject(letter: LetterDetails): Promise<void> {
     if (!this.#consumer.isOpen) throw new FencedError(`Message ${this.envelope.id} is no longer held here.`);
-    await this.#wire.call('reject', this.#consumerNumber, this.number, letter);
+    await this.#consumer.wire.call('reject', this.#consumer.number, this.number, letter);
   }
 
   /** Its name in a save. */
   get name(): readonly [number, number] {
-    return [this.#consumerNumber, this.number];
+    return [this.#consumer.number, this.number];
   }
 }
 

@@ -17,18 +17,21 @@ import type {
 } from '../../backend.js';
 import type { Clock, Timer } from '../../model/clock.js';
 import { FencedError, ProtocolError, SessionLostError } from '../../model/errors.js';
+import { Fifo } from '../../model/fifo.js';
 import type { Envelope } from '../../model/message.js';
+import { unpackEnvelope } from '../../model/packed-fields.js';
 import { errorOf } from './error-words.js';
 import type { FrameWriter, Word } from './frames.js';
-import { unpackEnvelope } from '../../model/packed-fields.js';
-import { packEnvelope } from './packed-envelope.js';
-import { readBytes, readNumber, readText } from './read-word.js';
+import { readBytes, readNumber } from './read-word.js';
 import { RemoteClaim, RemoteOwnership } from './remote-claim.js';
 import { RemoteConsumer } from './remote-consumer.js';
+import { RunReader, type RunHead } from './runs.js';
 import { SignsOfLife } from './signs-of-life.js';
 import { Said, Told, type Calls } from './words.js';
 
 const LETTERS_IN_A_PAGE = 50;
+
+const NO_CLAIM: RunHead = [Said.publish, 0, 0, 0, 0];
 
 const CAPABILITIES: Capabilities = {
   fencing: 'broker',
@@ -67,13 +70,13 @@ export class RemoteSession implements Session, Wire {
   readonly #clock: Clock;
   readonly #ownerTimeoutMs: number;
   readonly #settleClosed: (reason: Error | undefined) => void;
+  /** From the first that is not confirmed. */
+  readonly #publishings = new Fifo<Waiter<void>>();
   /** By their numbers in this session. */
-  readonly #publishings = new Map<number, Waiter<void>>();
   readonly #calls = new Map<number, Waiter<unknown>>();
   readonly #listeners = new Map<number, TransientSink>();
   readonly #claims = new Map<number, RemoteClaim>();
   readonly #consumers = new Map<number, RemoteConsumer>();
-  #published = 0;
   #confirmed = 0;
   #numbers = 0;
   #end: { reason: Error | undefined } | undefined;
@@ -119,17 +122,15 @@ export class RemoteSession implements Session, Wire {
 
   publish(envelope: Envelope, fence?: Ownership): Promise<void> {
     if (this.#end) return Promise.reject(this.#lost());
-    let claim: number | undefined;
+    let claim = 0;
     if (fence) {
       // One that has only lapsed may still be the owner's: the hub knows, and refuses a former one.
       if (!(fence instanceof RemoteOwnership) || !fence.isHeld)
         return Promise.reject(new FencedError(`Queue "${fence.queue}" has another owner now.`));
       claim = fence.claim.number;
     }
-    const bytes = packEnvelope(envelope);
-    this.writer.say([Said.publish, envelope.topic, bytes, claim], bytes.length);
-    const number = ++this.#published;
-    return new Promise((resolve, reject) => this.#publishings.set(number, { resolve, reject }));
+    this.writer.carry(claim === 0 ? NO_CLAIM : [Said.publish, claim, 0, 0, 0], envelope);
+    return new Promise((resolve, reject) => this.#publishings.push({ resolve, reject }));
   }
 
   async listen(sink: TransientSink): Promise<TransientQueue> {
@@ -196,8 +197,7 @@ export class RemoteSession implements Session, Wire {
     const ids = await this.call('letterIds', queue);
     while (ids.length > 0) {
       const page = await this.call('letters', queue, ids.splice(0, LETTERS_IN_A_PAGE));
-      for (const { topic, bytes, ...letter } of page)
-        yield { ...letter, envelope: unpackEnvelope(topic, bytes) };
+      for (const { bytes, ...letter } of page) yield { ...letter, envelope: unpackEnvelope(bytes) };
     }
   }
 
@@ -255,13 +255,15 @@ export class RemoteSession implements Session, Wire {
 
   #hearOne(word: Word): void {
     if (word[0] === Told.refused) return this.drop(errorOf(word[1]));
+    if (word[0] === Told.delivery || word[0] === Told.message)
+      return this.#hearRun(word[0], new RunReader(readBytes(word[1])));
     const number = readNumber(word[1]);
     switch (word[0]) {
       case Told.confirmed:
         return this.#confirmUpTo(number);
       case Told.notTaken:
-        this.#publishings.get(number)?.reject(errorOf(word[2]));
-        this.#publishings.delete(number);
+        // Resolved as well later on, which changes nothing.
+        this.#publishings.at(number - this.#confirmed - 1)?.reject(errorOf(word[2]));
         return;
       case Told.result:
         this.#calls.get(number)?.resolve(word[2]);
@@ -271,12 +273,8 @@ export class RemoteSession implements Session, Wire {
         this.#calls.get(number)?.reject(errorOf(word[2]));
         this.#calls.delete(number);
         return;
-      case Told.message:
-        return this.#listeners.get(number)?.message(unpackEnvelope(readText(word[2]), readBytes(word[3])));
       case Told.missed:
         return this.#listeners.get(number)?.missed(readNumber(word[2]));
-      case Told.delivery:
-        return this.#consumers.get(number)?.delivered(word);
       case Told.consumerLost:
         return this.#consumers.get(number)?.lost(word[2]);
       case Told.granted:
@@ -294,11 +292,17 @@ export class RemoteSession implements Session, Wire {
     }
   }
 
+  #hearRun(kind: number, run: RunReader): void {
+    const [number] = run.numbers;
+    if (kind === Told.delivery) return this.#consumers.get(number)?.delivered(run);
+    const listener = this.#listeners.get(number);
+    while (run.next()) listener?.message(unpackEnvelope(run.bytes, run.from, run.to));
+  }
+
   #confirmUpTo(number: number): void {
-    while (this.#confirmed < number) {
-      const publishing = this.#publishings.get(++this.#confirmed);
-      if (!publishing) continue;
-      this.#publishings.delete(this.#confirmed);
+    for (; this.#confirmed < number; this.#confirmed++) {
+      const publishing = this.#publishings.shift();
+      if (!publishing) throw new ProtocolError('The hub has confirmed what it was not given.');
       publishing.resolve();
     }
   }
@@ -311,8 +315,8 @@ export class RemoteSession implements Session, Wire {
     if (this.#end) return;
     this.#end = { reason };
     this.signs.stop();
-    for (const { reject } of [...this.#publishings.values(), ...this.#calls.values()]) reject(this.#lost());
-    this.#publishings.clear();
+    for (const { reject } of this.#calls.values()) reject(this.#lost());
+    for (let one = this.#publishings.shift(); one; one = this.#publishings.shift()) one.reject(this.#lost());
     this.#calls.clear();
   }
 }

@@ -3,10 +3,10 @@ import { join, resolve } from 'node:path';
 import { checkDataFile } from '../../folder/data-file-check.js';
 import { finishFolder, prepareFolder } from '../../folder/folder-checks.js';
 import { toFolderError } from '../../folder/folder-errors.js';
-import { readNote } from '../../folder/folder-note.js';
+import { readNote, type FolderNote } from '../../folder/folder-note.js';
 import { volumeOf, type Volume } from '../../folder/volume.js';
 import type { Environment } from '../../model/clock.js';
-import { FolderError, toError } from '../../model/errors.js';
+import { ConnectError, FolderError, toError } from '../../model/errors.js';
 import type { Hub } from '../hub/hub.js';
 import type { Journal } from '../hub/journal.js';
 import { Ballast, makeRoom } from './ballast.js';
@@ -15,7 +15,15 @@ import { Subject } from './change-list.js';
 import { compact } from './compaction.js';
 import { dataFileUsage, openDatabases, type Databases } from './databases.js';
 import { GroupCommit } from './group-commit.js';
-import { flagMessages, hasFolder, leaveFolder, takeFolder, writeAs, type Instance } from './instance.js';
+import {
+  actAs,
+  flagMessages,
+  hasFolder,
+  leaveFolder,
+  takeFolder,
+  writeAs,
+  type Instance,
+} from './instance.js';
 import { Leftovers } from './leftovers.js';
 import { Log, logFile } from './log.js';
 import { packNumber, unpackNumber, unpackQueue, type QueueRecord } from './records.js';
@@ -52,7 +60,7 @@ export interface Store {
   journal(namespace: string): Journal;
   /** Brings the queues of that namespace back into a fresh hub that was made with its journal. */
   restore(namespace: string, hub: Hub): void;
-  /** Gives the disk back what is not used any more. Not while a session is connected. */
+  /** Gives the disk back what is not used any more, if that is much. Everything else waits meanwhile. */
   compact(): Promise<void>;
   /** Flushes, closes, and notes that nothing is under way: the next hub need not flag what it finds. */
   close(): Promise<void>;
@@ -62,7 +70,10 @@ const MEGABYTE = 2 ** 20;
 /** Less is not worth a compaction. */
 const COMPACTED_BYTES = 16 * MEGABYTE;
 
-/** Opens the folder for one hub process; creates it if it is missing. Rejects with a FolderError. */
+/**
+ * Opens the folder for one hub process; creates it if it is missing. Rejects with a FolderError, or with a ConnectError if
+ * another hub has taken the folder meanwhile.
+ */
 export async function openStore(folder: string, options: StoreOptions): Promise<Store> {
   const path = resolve(folder);
   const name = options.environment.randomId();
@@ -76,19 +87,30 @@ export async function openStore(folder: string, options: StoreOptions): Promise<
       const instance = takeFolder(databases, name);
       // Another hub may have compacted the folder since the note was read.
       if (readNote(path, STORE_FOLDER).data === note.data) {
-        takeOverLogs(path, databases, instance);
-        flagMessages(databases, instance);
+        begin(path, note, databases, instance);
         removeLogs(path, instance);
-        const store = new LmdbStore(path, options, databases, instance, name);
-        await finishFolder(path, STORE_FOLDER, note);
-        return store;
+        return new LmdbStore(path, options, databases, instance, name);
       }
     } catch (error) {
       await databases?.root.close();
-      throw toFolderError(path, error);
+      throw error instanceof ConnectError ? error : toFolderError(path, error);
     }
     await databases.root.close();
   }
+}
+
+/** Whoever was frozen since it took the folder has another hub's before it, and leaves that alone. */
+function begin(folder: string, note: FolderNote, databases: Databases, instance: Instance): void {
+  const isBegun = actAs(instance, databases, () => {
+    takeOverLogs(folder, databases, instance);
+    flagMessages(databases, instance);
+    finishFolder(folder, STORE_FOLDER, note);
+  });
+  if (!isBegun) throw new ConnectError(`Another hub serves "${folder}" by now. Masters use that one.`);
+}
+
+function takenFrom(folder: string): FolderError {
+  return new FolderError(`Another hub has taken the folder "${folder}": this one can write no more.`);
 }
 
 class LmdbStore implements Store {
@@ -224,8 +246,9 @@ class LmdbStore implements Store {
   }
 
   async #close(): Promise<void> {
-    await this.#compacting;
+    // What waits for room waits no longer, a compaction among it.
     this.#space.end();
+    await this.#compacting;
     await Promise.race([this.#commit.flush(), this.failed]);
     try {
       if (!this.#hasFailed) await Promise.race([this.#commit.pause(() => this.#leave()), this.failed]);
@@ -265,7 +288,7 @@ class LmdbStore implements Store {
   async #write(batch: Batch): Promise<void> {
     if (!this.#table.isDue && (await this.#log.append(batch.changes, batch.number))) {
       // Whoever has taken the folder since read the log after that: so what was in it before the look is safe.
-      if (!this.isOurs) throw this.#taken();
+      if (!this.isOurs) throw takenFrom(this.folder);
       this.#table.watch();
       return;
     }
@@ -279,10 +302,6 @@ class LmdbStore implements Store {
   }
 
   async #commitOurs(write: () => void): Promise<void> {
-    if (!(await writeAs(this.instance, this.databases, write))) throw this.#taken();
-  }
-
-  #taken(): FolderError {
-    return new FolderError(`Another hub has taken the folder "${this.folder}": this one can write no more.`);
+    if (!(await writeAs(this.instance, this.databases, write))) throw takenFrom(this.folder);
   }
 }

@@ -1,7 +1,7 @@
 import type { LetterDetails, QueueSpec, QueueStatus } from '../../backend.js';
 
 /** Of what is said over the socket. A hub and a master of different protocols refuse each other. */
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;
 export const MAGIC = 'signalbox';
 
 /** Before somebody has said who it is, a frame is short. */
@@ -11,7 +11,7 @@ export const FRAME_MAX_BYTES = 1_073_741_824;
 /** What a master says. */
 export const Said = {
   hello: 0,
-  /** Numbered by their order in the session. */
+  /** A run of messages under one claim, or under 0. Numbered by their order in the session. */
   publish: 1,
   call: 2,
   begin: 3,
@@ -31,8 +31,10 @@ export const Told = {
   notTaken: 3,
   result: 4,
   failed: 5,
+  /** A run of messages for one listener. */
   message: 6,
   missed: 7,
+  /** A run of messages for one consumer, that are `redelivered` or not, of one attempt and one redrive number. */
   delivery: 8,
   consumerLost: 9,
   granted: 10,
@@ -81,7 +83,6 @@ export type DeliveryName = readonly [consumer: number, delivery: number];
 
 export interface PackedLetter extends LetterDetails {
   readonly id: string;
-  readonly topic: string;
   readonly bytes: Uint8Array;
   readonly at: number;
 }

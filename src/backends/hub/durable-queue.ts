@@ -1,5 +1,6 @@
 import type { Holder, LetterDetails, QueueSpec, QueueStatus } from '../../backend.js';
 import type { Envelope } from '../../model/message.js';
+import type { Bag, Bagged } from '../../model/bag.js';
 import type { Clock, Timer } from '../../model/clock.js';
 import { Brim } from '../../model/brim.js';
 import { FencedError, QueueDeletedError } from '../../model/errors.js';
@@ -8,7 +9,7 @@ import type { Operations, Worker } from './operations.js';
 import { ReadyList } from './ready-list.js';
 
 /** A message in its place in one durable queue. */
-export interface Entry {
+export interface Entry extends Bagged {
   readonly position: number;
   /** The journal may put another in its place that says the same and keeps its bytes elsewhere. */
   envelope: Envelope;
@@ -46,8 +47,7 @@ export interface KeptQueue {
 /** One consumer of the queue: a session's, with its credit. */
 export interface Taker {
   readonly hasCredit: boolean;
-  /** In the order they were handed over. */
-  readonly held: Set<Entry>;
+  readonly held: Pick<Bag<Entry>, 'size' | 'add' | 'delete' | 'clear' | typeof Symbol.iterator>;
   deliver(entry: Entry): void;
   /** The queue is gone. */
   lost(reason: Error): void;
@@ -89,6 +89,7 @@ export class DurableQueue implements Worker {
   readonly #ports: QueuePorts;
   readonly #ready = new ReadyList<Entry>();
   readonly #brim: Brim | undefined;
+  isCalled = false;
   #isGone = false;
   #ownerHasBound = false;
   #nextPosition = 1;
@@ -136,6 +137,7 @@ export class DurableQueue implements Worker {
       redelivered: redrives > 0,
       begun: false,
       batch: journal.batch,
+      place: -1,
     };
     this.#ready.append(entry);
     journal.addEntry(this, entry);
@@ -160,7 +162,17 @@ export class DurableQueue implements Worker {
     for (const letter of kept.letters) this.letters.set(letter.id, letter);
     // Written out: there may be millions, and a spread costs microseconds.
     for (const { position, envelope, redrives, attempts, redelivered } of kept.entries) {
-      this.#ready.append({ position, envelope, redrives, attempts, redelivered, begun: false, batch: 0 });
+      const entry = {
+        position,
+        envelope,
+        redrives,
+        attempts,
+        redelivered,
+        begun: false,
+        batch: 0,
+        place: -1,
+      };
+      this.#ready.append(entry);
       this.#nextPosition = position + 1;
     }
   }

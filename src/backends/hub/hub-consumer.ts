@@ -6,6 +6,7 @@ import type {
   LetterDetails,
   Ownership,
 } from '../../backend.js';
+import { Bag } from '../../model/bag.js';
 import { FencedError } from '../../model/errors.js';
 import type { DurableQueue, Entry, Taker } from './durable-queue.js';
 import { HubOwnership } from './hub-claim.js';
@@ -13,7 +14,7 @@ import type { Hub } from './hub.js';
 
 /** A session's consumer of one queue. Whatever comes after its end is refused. */
 export class HubConsumer implements Consumer, Taker {
-  readonly held = new Set<Entry>();
+  readonly held = new Bag<Entry>();
   readonly prefetch: number;
   readonly ownership: Ownership | undefined;
   ended: () => void = () => {};
@@ -99,11 +100,13 @@ class HubDelivery implements Delivery {
   }
 
   ack(): void {
-    const { hub, queue } = this.#consumer;
-    hub.operations.run(() => {
-      if (this.#consumer.holds(this.#entry)) queue.settle(this.#consumer, this.#entry);
-    });
+    this.#consumer.hub.operations.run(HubDelivery.#settle, this);
   }
+
+  static readonly #settle = (delivery: HubDelivery): void => {
+    const consumer = delivery.#consumer;
+    if (consumer.holds(delivery.#entry)) consumer.queue.settle(consumer, delivery.#entry);
+  };
 
   async reject(letter: LetterDetails): Promise<void> {
     if (!this.#consumer.holds(this.#entry))

@@ -70,6 +70,11 @@ export class HubSession implements Session {
     return full && new QueueFullError(full);
   }
 
+  /** What is done here is one operation: everybody hears of it when all of it is done. */
+  together(act: () => void): void {
+    this.#hub.operations.run(act);
+  }
+
   afterFlush(callback: () => void): void {
     this.#hub.journal.afterFlush(callback);
   }

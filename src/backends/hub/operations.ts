@@ -7,6 +7,8 @@ export interface Word {
 
 /** Something that has work left at the end of an operation. */
 export interface Worker {
+  /** It is to be let work: kept by the operations. */
+  isCalled: boolean;
   /** Does one piece, which may tell a sink; says whether there may be more. */
   work(): boolean;
 }
@@ -18,7 +20,7 @@ export interface Worker {
  */
 export class Operations {
   readonly #words = new Fifo<Word>();
-  readonly #workers = new Set<Worker>();
+  readonly #workers = new Fifo<Worker>();
   #acting = false;
 
   /** Runs an operation. Within another one it is a part of it. */
@@ -47,22 +49,30 @@ export class Operations {
 
   /** Lets the worker do its work when the operation is complete. Within an operation only. */
   callLater(worker: Worker): void {
-    this.#workers.add(worker);
+    if (worker.isCalled) return;
+    worker.isCalled = true;
+    this.#workers.push(worker);
   }
 
   #complete(): void {
     for (;;) {
       const word = this.#words.shift();
       if (word) word.say();
-      else if (this.#workers.size > 0) this.#letWork();
-      else return;
+      else {
+        const worker = this.#workers.shift();
+        if (!worker) return;
+        worker.isCalled = false;
+        this.#letWork(worker);
+      }
     }
   }
 
-  #letWork(): void {
-    const [worker] = this.#workers;
-    if (!worker) return;
-    this.#workers.delete(worker);
-    if (worker.work()) this.#workers.add(worker);
+  /** One piece, and more as long as nobody else has anything to do or to say. */
+  #letWork(worker: Worker): void {
+    while (worker.work()) {
+      if (this.#words.size === 0 && this.#workers.size === 0) continue;
+      this.callLater(worker);
+      return;
+    }
   }
 }

@@ -1,0 +1,24 @@
+export type {
+  Backend,
+  Capabilities,
+  Claim,
+  ClaimSink,
+  ConnectOptions,
+  ConsumeOptions,
+  Consumer,
+  ConsumerSink,
+  DeadLetter,
+  Delivery,
+  Holder,
+  LetterDetails,
+  Ownership,
+  QueueSpec,
+  QueueStatus,
+  Session,
+  SessionSink,
+  TransientQueue,
+  TransientSink,
+} from './backend.js';
+export { systemEnvironment, type Clock, type Environment, type Timer } from './model/clock.js';
+export { decodeEnvelope, encodeEnvelope, type ReceivedMessage, type WireMessage } from './model/codec.js';
+export type { Envelope, Origin } from './model/message.js';
