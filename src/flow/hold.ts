@@ -12,6 +12,7 @@ import {
   toError,
 } from '../model/errors.js';
 import type { Message } from '../model/message.js';
+import type { SeenEpochs } from '../model/seen-epochs.js';
 import { decide, type RetryPolicy } from '../model/settlement.js';
 import { TurnoverMap } from '../model/turnover-map.js';
 import { answer } from './answer.js';
@@ -48,12 +49,20 @@ export interface PumpPorts {
   readonly catalogue: Catalogue | undefined;
 }
 
+/** What is remembered of messages that came before. */
+export interface HoldMemory {
+  readonly duplicates: DuplicateFilter;
+  readonly epochs: SeenEpochs;
+}
+
 /** What a pump tells. */
 export interface PumpReports {
   failed(delivery: Delivery, attempt: number, error: Error): void;
   buried(delivery: Delivery, letter: LetterDetails): void;
   /** A handler still runs `drainTimeoutMs` after its deadline. */
   stuck(delivery: Delivery): void;
+  /** A former owner's message was acked unread: the broker did not refuse it. */
+  former(delivery: Delivery): void;
   /** No more deliveries will come though the session lives. */
   lost(reason: Error): void;
 }
@@ -88,7 +97,7 @@ export class Hold implements Task {
   constructor(
     readonly session: Session,
     readonly ownership: Ownership | undefined,
-    readonly duplicates: DuplicateFilter,
+    readonly memory: HoldMemory,
     readonly settings: PumpSettings,
     readonly handler: Handler,
     readonly ports: PumpPorts,
@@ -202,6 +211,12 @@ export class Hold implements Task {
     const twin = this.#inHand.get(key);
     if (twin) {
       (twin.copies ??= []).push(delivery);
+      return undefined;
+    }
+    const { fence } = delivery.envelope;
+    if (fence && this.memory.epochs.isFormer(fence)) {
+      this.#fence.say(() => delivery.ack());
+      this.reports.former(delivery);
       return undefined;
     }
     if (this.#isDuplicate(delivery)) {
@@ -378,7 +393,7 @@ export class Hold implements Task {
   }
 
   #forget({ envelope }: Delivery): void {
-    if (envelope.origin) this.duplicates.forget(envelope.origin);
+    if (envelope.origin) this.memory.duplicates.forget(envelope.origin);
   }
 
   #isInHand(task: DurableTask): boolean {
@@ -387,7 +402,7 @@ export class Hold implements Task {
 
   #isDuplicate({ envelope, redrives }: Delivery): boolean {
     if (!envelope.origin || redrives > 0) return false;
-    return this.duplicates.seen(envelope.origin, this.ports.turns.wall);
+    return this.memory.duplicates.seen(envelope.origin, this.ports.turns.wall);
   }
 
   /** First its deadline, and `drainTimeoutMs` later the patience with it. */

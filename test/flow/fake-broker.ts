@@ -14,6 +14,7 @@ import { DuplicateFilter } from '../../src/model/duplicates.js';
 import { FencedError } from '../../src/model/errors.js';
 import { Payload } from '../../src/model/payload.js';
 import type { Handler } from '../../src/index.js';
+import { SeenEpochs } from '../../src/model/seen-epochs.js';
 import { virtualEnvironment } from '../../src/testing/virtual-clock.js';
 
 /** An ownership in the hands of a test. */
@@ -57,6 +58,7 @@ export interface FakeDelivery {
   readonly begin?: () => Promise<void> | undefined;
   readonly reject?: () => Promise<void>;
   readonly body?: string;
+  readonly fence?: { readonly queue: string; readonly epoch: number };
 }
 
 /** A hold on a broker that does what the test says; what the broker is told is in `said`. */
@@ -84,7 +86,7 @@ export class HoldLab {
     this.hold = new Hold(
       session,
       this.ownership,
-      this.duplicates,
+      { duplicates: this.duplicates, epochs: new SeenEpochs() },
       {
         queue: 'q',
         concurrency: 1,
@@ -117,6 +119,7 @@ export class HoldLab {
         buried: (delivery, { reason, attempts }) =>
           this.reported.push(`buried ${nameOf(delivery)} ${reason} ${attempts}`),
         stuck: (delivery) => this.reported.push(`stuck ${dataOf(delivery)}`),
+        former: (delivery) => this.reported.push(`former ${dataOf(delivery)}`),
         lost: (reason) => this.reported.push(`lost ${reason.message}`),
       },
     );
@@ -142,7 +145,7 @@ export class HoldLab {
         payload: body === undefined ? Payload.of(data, { maxBytes: 1_000 }) : Payload.decode(body, undefined),
         origin: { producer: 'p', sequence, open: [[1, Infinity]] },
         resent: false,
-        fence: undefined,
+        fence: options.fence,
       },
       redelivered,
       attempt,
