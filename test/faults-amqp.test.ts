@@ -123,6 +123,8 @@ describe.skipIf(!broker)('RabbitMQ', () => {
     }
     const before = handled();
     await eventually('it goes on', () => handled() > before + 60, 30_000);
+    // A lost session is no failure of what runs over it.
+    expect(lab.of('said').filter(({ event }) => event === 'restart')).toEqual([]);
     await publisher.call('stopPublishing', { producer: 'p' });
     await lab.settled(40_000);
     expect(await verdict()).toMatchObject(clean);

@@ -99,6 +99,15 @@ export class Connection {
     }
   }
 
+  /** Calls back when the broker has closed the channel alone: with its connection channels end first, and in silence. */
+  whenAlone(channel: Channel, closed: () => void): void {
+    channel.on('close', () =>
+      queueMicrotask(() => {
+        if (this.isOpen) closed();
+      }),
+    );
+  }
+
   /** Resolves when the broker has processed what was said on it, and has back what it held. */
   async closeChannel(channel: Channel): Promise<void> {
     if (!this.isOpen) return;

@@ -72,7 +72,12 @@ export class TokenChannel {
     const { connection, tokens } = this.#ports;
     const channel = await connection.channel();
     this.#channel = channel;
-    channel.on('close', () => this.#end(new FencedError('The broker has closed the token channel.')));
+    const reason = new FencedError('The broker has closed the token channel.');
+    let isOurs = false;
+    channel.on('close', () => (isOurs = !this.#stop(reason)));
+    connection.whenAlone(channel, () => {
+      if (!isOurs) this.#sink.ended(reason);
+    });
     await channel.prefetch(PREFETCH);
     await channel.consume(tokens, (message) => this.#hear(message));
     if (this.#isOpen) this.#knock();

@@ -101,10 +101,15 @@ export class WorkChannel {
   async #open(): Promise<Channel> {
     const channel = await this.#connection.channel();
     this.#acks = new AckFloor(channel, () => this.#channel === channel && this.#connection.isOpen);
+    let isLost = false;
     channel.on('close', () => {
-      if (this.#channel !== channel) return;
-      this.#channel = undefined;
-      this.#lost(new SessionLostError(`The broker has closed the channel of queue "${this.#queue}".`));
+      // Not if it was we who have closed it.
+      isLost = this.#channel === channel;
+      if (isLost) this.#channel = undefined;
+    });
+    this.#connection.whenAlone(channel, () => {
+      if (isLost)
+        this.#lost(new SessionLostError(`The broker has closed the channel of queue "${this.#queue}".`));
     });
     return channel;
   }
