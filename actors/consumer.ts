@@ -19,7 +19,10 @@ export type ConsumerEvent =
   /** Another master owns it, and its bindings are in place. */
   | { type: 'claim.standby' }
   | { type: 'claim.fenced' }
+  /** It is refused for good. */
   | { type: 'claim.failed' }
+  /** It is refused for now. */
+  | { type: 'claim.crashed' }
   | { type: 'queue.lost' }
   | { type: 'session.lost' }
   /** A handler does not end: another master shall try. */
@@ -79,7 +82,7 @@ export const consumerMachine = setup({
     pump: resourceSlot<ConsumerEvent, ConsumerContext>(),
     /** Resolves when no call runs any more, or patience ends. */
     windDown: promiseSlot<void, ConsumerContext>(),
-    /** Aborts the signals of calls that run, waits as windDown does, withdraws the claim; rejects with why a pump failed. */
+    /** Aborts the signals of calls that run, waits as windDown does, withdraws the claim; rejects if the broker's refusal may pass. */
     retreat: promiseSlot<void, ConsumerContext>(),
     /** Lets calls end, gives back what is in hand; the ownership stays. */
     giveBack: promiseSlot<void, ConsumerContext>(),
@@ -136,6 +139,7 @@ export const consumerMachine = setup({
         'claim.granted': { actions: 'own' },
         'claim.fenced': { actions: 'disown' },
         'claim.failed': 'failed',
+        'claim.crashed': 'interrupted',
         'queue.lost': 'gone',
         'session.lost': 'interrupted',
         'supervisor.stop': 'draining',

@@ -287,6 +287,16 @@ export interface LetterDetails {
   readonly reason: 'attempts' | 'rejected' | 'undecodable' | 'invalid' | 'refused';
   readonly error: string;
   readonly attempts: number;
+  /** Failed attempts that the one who rejects knows of, the latest 20 at most, oldest first. */
+  readonly history: readonly FailedAttempt[];
+}
+
+export interface FailedAttempt {
+  readonly attempt: number;
+  /** Unix time in milliseconds. */
+  readonly at: number;
+  /** At most 1,000 characters. */
+  readonly error: string;
 }
 
 export interface DeadLetter extends LetterDetails {

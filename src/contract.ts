@@ -9,6 +9,7 @@ export type {
   ConsumerSink,
   DeadLetter,
   Delivery,
+  FailedAttempt,
   Holder,
   LetterDetails,
   Ownership,

@@ -10,7 +10,7 @@ export type {
 export type { ConsumerHandle } from './master/consumer.js';
 export type { SubscriptionHandle } from './master/subscriber.js';
 export type { CallOptions, DeleteQueueOptions, LettersOptions } from './master/queues.js';
-export type { DeadLetter } from './master/letters.js';
+export type { DeadLetter, FailedAttempt } from './master/letters.js';
 export type { MasterEvents } from './master/events.js';
 export type { Metrics } from './master/metrics.js';
 export type { WaitForOptions } from './master/wait-for.js';

@@ -18,7 +18,7 @@ import type { ConsumerHandle } from './master/consumer.js';
 import { Consumers } from './master/consumers.js';
 import { formerOwner } from './master/former-owner.js';
 import type { MasterContext } from './master/context.js';
-import type { MasterEvents } from './master/events.js';
+import { checkEventName, type MasterEvents } from './master/events.js';
 import {
   checkKeys,
   checkMasterOptions,
@@ -278,6 +278,7 @@ export class Master<C extends MaybeCatalogue = undefined> {
 
   /** Returns a function that ends it. A listener that throws harms nobody. */
   on<Name extends keyof MasterEvents>(name: Name, listener: (event: MasterEvents[Name]) => void): () => void {
+    checkEventName(name);
     return this.#events.on(name, listener);
   }
 

@@ -170,7 +170,7 @@ describe('file: a socket', () => {
     const late = [
       session.publish(envelope(`${queue}.late`), ownership),
       ownership.save(Buffer.from('late'), [deliveries[0]!]),
-      deliveries[1]!.reject({ reason: 'rejected', error: 'late', attempts: 1 }),
+      deliveries[1]!.reject({ reason: 'rejected', error: 'late', attempts: 1, history: [] }),
     ].map(rejection);
     deliveries[2]!.ack();
     const again: Delivery[] = [];

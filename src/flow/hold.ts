@@ -1,5 +1,5 @@
 import type { Consumer, Delivery, LetterDetails, Ownership, Session } from '../backend.js';
-import type { Environment, Timer } from '../model/clock.js';
+import type { Environment } from '../model/clock.js';
 import { Bag } from '../model/bag.js';
 import type { DuplicateFilter } from '../model/duplicates.js';
 import type { Catalogue } from '../model/catalogue.js';
@@ -7,6 +7,7 @@ import {
   DeadlineError,
   HandlerTimeoutError,
   InvalidDataError,
+  RejectError,
   RetryError,
   UnknownTopicError,
   toError,
@@ -16,6 +17,7 @@ import type { SeenEpochs } from '../model/seen-epochs.js';
 import { decide, type RetryPolicy } from '../model/settlement.js';
 import { TurnoverMap } from '../model/turnover-map.js';
 import { answer } from './answer.js';
+import { Burials } from './burials.js';
 import { Deadlines } from './deadlines.js';
 import { Fence } from './fence.js';
 import { callHandler, isThenable, type Handler, type Publish } from './handler.js';
@@ -23,6 +25,8 @@ import { Lanes } from './lanes.js';
 import { Parcel } from './message-view.js';
 import type { Tally } from './tally.js';
 import { Call, DurableTask, taskKey, type CallPlace, type TaskKey } from './task.js';
+import { Retries } from './retries.js';
+import type { Setbacks } from './setbacks.js';
 import { Turnstile } from './turnstile.js';
 import type { Task, Turns } from './turns.js';
 
@@ -53,12 +57,15 @@ export interface PumpPorts {
 export interface HoldMemory {
   readonly duplicates: DuplicateFilter;
   readonly epochs: SeenEpochs;
+  readonly setbacks: Setbacks;
 }
 
 /** What a pump tells. */
 export interface PumpReports {
   failed(delivery: Delivery, attempt: number, error: Error): void;
   buried(delivery: Delivery, letter: LetterDetails): void;
+  /** The broker does not take a dead letter for now, and is asked again. */
+  refused(delivery: Delivery, error: Error): void;
   /** A handler still runs `drainTimeoutMs` after its deadline. */
   stuck(delivery: Delivery): void;
   /** A former owner's message was acked unread: the broker did not refuse it. */
@@ -80,9 +87,8 @@ export class Hold implements Task {
   readonly #running = new Bag<DurableTask>();
   /** Their calls are being noted, and have not begun. */
   readonly #noting = new Set<DurableTask>();
-  /** Rejections that the broker has not taken yet. */
-  readonly #burying = new Set<Delivery>();
-  readonly #timers = new Map<DurableTask, Timer>();
+  readonly #burials: Burials;
+  readonly #retries: Retries;
   readonly #deadlines: Deadlines<DurableTask>;
   readonly #arrivals = new Turnstile();
   /** A schema that has not yet answered. */
@@ -92,6 +98,8 @@ export class Hold implements Task {
   #isDispatching = true;
   #hasEnded = false;
   #scheduled = false;
+  /** Calls that run, and for which nobody waits any more. */
+  #givenUp = 0;
   #idle: (() => void)[] = [];
 
   constructor(
@@ -111,7 +119,21 @@ export class Hold implements Task {
       publish: ports.publish(ownership),
     };
     this.#fence = new Fence(ownership, () => this.#wake());
+    this.#burials = new Burials(ports.environment, this.#fence, {
+      buried: (delivery, letter) => reports.buried(delivery, letter),
+      refused: (delivery, error) => reports.refused(delivery, error),
+      lost: (reason) => reports.lost(reason),
+      // It comes again: then it is no duplicate.
+      forgotten: (delivery) => this.#forget(delivery),
+    });
     this.#lanes = new Lanes(settings.onFailure);
+    this.#retries = new Retries({
+      environment: ports.environment,
+      policy: settings.retry,
+      lanes: this.#lanes,
+      setbacks: memory.setbacks,
+      due: () => this.#wake(),
+    });
     this.#deadlines = new Deadlines({ clock, graceMs: 20, due: (task) => this.#overdue(task) });
   }
 
@@ -139,9 +161,9 @@ export class Hold implements Task {
     this.#isDispatching = false;
   }
 
-  /** Resolves when no handler call runs, or at the deadline. */
+  /** Resolves when no handler call runs that has not been given up, or at the deadline. */
   async quiet(deadline: Promise<void>): Promise<void> {
-    if (this.#running.size === 0) return;
+    if (this.#isQuiet) return;
     await Promise.race([new Promise<void>((resolve) => this.#idle.push(resolve)), deadline]);
   }
 
@@ -158,9 +180,11 @@ export class Hold implements Task {
     for (const task of this.#running) task.call?.abort(reason);
     this.#arrivals.clear();
     this.#reading?.abort(reason);
-    for (const { delivery } of this.#inHand.values()) this.#forget(delivery);
-    for (const delivery of this.#burying) this.#forget(delivery);
-    for (const timer of this.#timers.values()) this.ports.environment.clock.clearTimeout(timer);
+    for (const task of this.#inHand.values()) {
+      this.#retries.giveBack(task);
+      this.#forget(task.delivery);
+    }
+    this.#burials.end();
     this.#deadlines.clear();
   }
 
@@ -179,10 +203,18 @@ export class Hold implements Task {
       this.#scheduled = false;
       return false;
     }
+    if (task.notBefore > 0 && this.#retries.holdsBack(task)) return true;
+    if (task.laneError && this.#hasMoved(task)) return true;
     const noted = task.delivery.begin(task.attempt);
     if (noted) void this.#beginNoted(task, noted);
     else this.#call(task);
     return true;
+  }
+
+  /** What it had in hand is in disorder: its supervisor begins anew. */
+  broke(error: unknown): void {
+    this.#scheduled = false;
+    if (!this.#hasEnded) this.reports.lost(toError(error));
   }
 
   #nextTask(): DurableTask | undefined {
@@ -225,8 +257,7 @@ export class Hold implements Task {
     }
     const attempts = delivery.attempt - 1;
     if (attempts >= this.settings.retry.attemptsMax) {
-      const error = `${attempts} handler calls have begun, and none of them ended well.`;
-      this.#bury(delivery, { reason: 'attempts', error, attempts });
+      this.#exhausted(delivery, attempts);
       return undefined;
     }
     try {
@@ -239,11 +270,38 @@ export class Hold implements Task {
     return undefined;
   }
 
+  #exhausted(delivery: Delivery, attempts: number): void {
+    const history = this.#retries.historyOf(delivery);
+    const last = history.at(-1);
+    const known = last ? ` Attempt ${last.attempt} failed: ${last.error}` : '';
+    const error = `${attempts} handler calls have begun, and none of them ended well.${known}`;
+    this.#bury(delivery, { reason: 'attempts', error, attempts, history });
+  }
+
   #admit(key: TaskKey, delivery: Delivery, message: Message): void {
-    const task = new DurableTask(key, delivery, message, this.settings.orderBy?.(message));
+    const task = new DurableTask(key, delivery, message);
+    if (this.settings.orderBy) this.#findLane(task, this.settings.orderBy);
+    if (delivery.attempt > 1) this.#retries.recall(task);
     this.#inHand.set(key, task);
     this.#lanes.add(task);
     this.#wake();
+  }
+
+  #findLane(task: DurableTask, orderBy: (message: Message) => string | undefined): void {
+    try {
+      task.lane = orderBy(task.message);
+      task.laneError = undefined;
+    } catch (thrown) {
+      task.laneError = toError(thrown);
+    }
+  }
+
+  /** It had no lane since `orderBy` threw: each attempt asks again. True if it has one now, and waits there for its turn. */
+  #hasMoved(task: DurableTask): boolean {
+    this.#findLane(task, this.settings.orderBy!);
+    if (task.lane === undefined) return false;
+    this.#lanes.add(task);
+    return true;
   }
 
   async #admitLater(key: TaskKey, delivery: Delivery, reading: Promise<Message>): Promise<void> {
@@ -264,7 +322,8 @@ export class Hold implements Task {
   #refuse(delivery: Delivery, thrown: unknown): void {
     const error = toError(thrown);
     const reason = isRefusedByCatalogue(error) ? 'invalid' : 'undecodable';
-    this.#bury(delivery, { reason, error: error.message, attempts: delivery.attempt - 1 });
+    const history = this.#retries.historyOf(delivery);
+    this.#bury(delivery, { reason, error: error.message, attempts: delivery.attempt - 1, history });
   }
 
   async #beginNoted(task: DurableTask, noted: Promise<void>): Promise<void> {
@@ -287,6 +346,7 @@ export class Hold implements Task {
   }
 
   #call(task: DurableTask): void {
+    if (task.laneError) return this.#failed(task, task.laneError);
     const call = new Call(task, this.#place, () => this.#spoke(task, call));
     task.call = call;
     this.ports.tally.durableCalls++;
@@ -308,75 +368,60 @@ export class Hold implements Task {
     if (call.timedOut) return this.#threw(task, call, undefined);
     this.#ended(task);
     call.settle({ type: 'ack' });
-    if (call.word?.type === 'retry') this.#retryAsked(task, call.word.delayMs);
+    if (call.word?.type === 'retry') this.#failed(task, askedBy(call.word));
   }
 
   #threw(task: DurableTask, call: Call, thrown: unknown): void {
     this.#ended(task);
-    if (!this.#isInHand(task)) return;
-    if (call.word?.type === 'retry') return this.#retryAsked(task, call.word.delayMs);
+    if (this.#hasEnded) return;
     const error = call.timedOut
       ? new HandlerTimeoutError(this.#timeoutText(), { cause: thrown })
       : toError(thrown);
-    this.reports.failed(task.delivery, task.attempt, error);
-    this.#decide(task, error);
+    const { word } = call;
+    if (word?.type === 'retry') this.#failed(task, askedBy(word, error));
+    // The message stays acked; nobody else would hear of the error.
+    else if (word?.type === 'ack') this.reports.failed(task.delivery, call.attempt, error);
+    else if (!word) this.#failed(task, error);
   }
 
   /** The handler's first word: an ack or a reject counts at once, a retry begins when the call has ended. */
   #spoke(task: DurableTask, { word }: Call): void {
     if (!this.#isInHand(task)) return;
     if (word?.type === 'ack') this.#finish(task, () => task.delivery.ack());
-    else if (word?.type === 'reject') this.#reject(task, 'rejected', new Error(word.reason));
+    else if (word?.type === 'reject') this.#failed(task, new RejectError(word.reason));
   }
 
-  #retryAsked(task: DurableTask, delayMs: number | undefined): void {
+  #tell(task: DurableTask, error: Error): void {
+    this.reports.failed(task.delivery, task.attempt, error);
+    this.#retries.note(task, task.attempt, error);
+  }
+
+  /** One attempt has failed, in whatever way: it is told, and the policy decides. */
+  #failed(task: DurableTask, error: Error): void {
     if (!this.#isInHand(task)) return;
-    this.#decide(task, new RetryError({ ...(delayMs !== undefined && { delayMs }) }));
-  }
-
-  #decide(task: DurableTask, error: Error): void {
     const { attempt } = task;
+    if (!task.isTold) this.#tell(task, error);
+    task.isTold = false;
     const decision = decide(
       { outcome: 'threw', error, attempt },
       this.settings.retry,
       this.ports.environment,
     );
     if (decision.type === 'reject') this.#reject(task, decision.reason, error);
-    else if (decision.type === 'retry') this.#retryIn(task, decision.delayMs);
-  }
-
-  #retryIn(task: DurableTask, delayMs: number): void {
-    task.attempt++;
-    task.redelivered = true;
-    this.#lanes.wait(task);
-    const due = () => {
-      this.#timers.delete(task);
-      this.#lanes.retry(task);
+    else if (decision.type === 'retry') {
+      this.#retries.waitFor(task, decision.delayMs);
       this.#wake();
-    };
-    this.#timers.set(task, this.ports.environment.clock.setTimeout(due, delayMs));
-    this.#wake();
+    }
   }
 
   #reject(task: DurableTask, reason: LetterDetails['reason'], error: Error): void {
-    const { attempt, copies, delivery } = task;
+    const { attempt, copies, delivery, history = [] } = task;
     this.#release(task);
-    this.#bury(delivery, { reason, error: error.message, attempts: attempt }, copies);
+    this.#bury(delivery, { reason, error: error.message, attempts: attempt, history }, copies);
   }
 
   #bury(delivery: Delivery, letter: LetterDetails, copies: readonly Delivery[] = []): void {
-    this.#burying.add(delivery);
-    this.#fence.say(() => {
-      const rejected = delivery.reject(letter).finally(() => this.#burying.delete(delivery));
-      rejected.then(
-        () => {
-          for (const copy of copies) copy.ack();
-          this.reports.buried(delivery, letter);
-        },
-        // It stays unsettled and comes again: then it is no duplicate.
-        () => this.#forget(delivery),
-      );
-    });
+    this.#burials.bury(delivery, letter, copies);
   }
 
   #finish(task: DurableTask, word: () => void): void {
@@ -385,10 +430,11 @@ export class Hold implements Task {
     for (const copy of task.copies ?? []) this.#fence.say(() => copy.ack());
   }
 
-  /** It is out of hand: the next of its lane may begin. */
+  /** It is out of hand: the next of its lane may begin once no call of it runs. */
   #release(task: DurableTask): void {
     this.#inHand.delete(task.key);
-    this.#lanes.done(task);
+    task.isOut = true;
+    if (!task.call) this.#lanes.done(task);
     this.#wake();
   }
 
@@ -408,10 +454,30 @@ export class Hold implements Task {
   /** First its deadline, and `drainTimeoutMs` later the patience with it. */
   #overdue(task: DurableTask): void {
     if (!task.call) return;
-    if (task.call.timedOut) return this.reports.stuck(task.delivery);
+    if (task.call.timedOut) return this.#giveUp(task, task.call);
     task.call.timedOut = true;
     task.call.abort(new HandlerTimeoutError(this.#timeoutText()));
     this.#deadlines.add(task, this.settings.drainTimeoutMs);
+  }
+
+  #giveUp(task: DurableTask, call: Call): void {
+    call.isGivenUp = true;
+    this.#givenUp += 1;
+    this.#tellIfQuiet();
+    // It may never end: then nobody else would tell.
+    if (this.#isInHand(task)) {
+      this.#tell(task, new HandlerTimeoutError(this.#timeoutText()));
+      task.isTold = true;
+    }
+    this.reports.stuck(task.delivery);
+  }
+
+  get #isQuiet(): boolean {
+    return this.#running.size === this.#givenUp;
+  }
+
+  #tellIfQuiet(): void {
+    if (this.#isQuiet) for (const idle of this.#idle.splice(0)) idle();
   }
 
   #timeoutText(): string {
@@ -422,9 +488,19 @@ export class Hold implements Task {
   #ended(task: DurableTask): void {
     this.#deadlines.delete(task);
     this.#running.delete(task);
-    if (this.#running.size === 0) for (const idle of this.#idle.splice(0)) idle();
+    if (task.call?.isGivenUp) this.#givenUp -= 1;
+    task.call = undefined;
+    if (task.isOut) this.#lanes.done(task);
+    if (this.#idle.length > 0) this.#tellIfQuiet();
     this.#wake();
   }
+}
+
+function askedBy({ delayMs }: { readonly delayMs?: number }, cause?: Error): RetryError {
+  return new RetryError({
+    ...(delayMs !== undefined && { delayMs }),
+    ...(cause && { cause, reason: cause.message }),
+  });
 }
 
 function isRefusedByCatalogue(error: Error): boolean {

@@ -20,6 +20,16 @@ export class Mailbox<T> {
     return this.#items.size;
   }
 
+  /** Dropped since this was last asked with `takeDropped`. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  /** There is room again for as many as wait. */
+  get isAtMostHalfFull(): boolean {
+    return this.#items.size * 2 <= this.#options.limit;
+  }
+
   put(item: T): void {
     if (this.#items.size >= this.#options.limit) {
       this.#dropped++;

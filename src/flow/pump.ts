@@ -3,12 +3,14 @@ import { DuplicateFilter } from '../model/duplicates.js';
 import { StoppedError } from '../model/errors.js';
 import { SeenEpochs } from '../model/seen-epochs.js';
 import type { Handler } from './handler.js';
+import { Setbacks } from './setbacks.js';
 import { Hold, type PumpPorts, type PumpReports, type PumpSettings } from './hold.js';
 
 /** The data plane of one durable consumer: opens, drains and abandons what it holds, one hold after the other. */
 export class Pump {
   readonly #epochs = new SeenEpochs();
   #hold: Hold | undefined;
+  readonly #setbacks: Setbacks;
   #closed: Promise<void> = Promise.resolve();
 
   constructor(
@@ -16,7 +18,9 @@ export class Pump {
     readonly handler: Handler,
     readonly ports: PumpPorts,
     readonly reports: PumpReports,
-  ) {}
+  ) {
+    this.#setbacks = new Setbacks(settings.prefetch);
+  }
 
   /** Resolves when what an earlier `drain` or `abandon` gave back is back. To be awaited before `open`. */
   get closed(): Promise<void> {
@@ -31,7 +35,7 @@ export class Pump {
     const { producerMemoryMs } = this.settings;
     const duplicates = isSame ? last.memory.duplicates : new DuplicateFilter({ producerMemoryMs });
     const { settings, handler, ports, reports } = this;
-    const memory = { duplicates, epochs: this.#epochs };
+    const memory = { duplicates, epochs: this.#epochs, setbacks: this.#setbacks };
     this.#hold = new Hold(session, ownership, memory, settings, handler, ports, reports);
     await this.#hold.begin();
   }

@@ -7,12 +7,15 @@ import type { Parcel } from './message-view.js';
 import type { Tally } from './tally.js';
 import type { Task, Turns } from './turns.js';
 
+/** An outage that lasts is told of once in so long. */
+const OUTAGE_MS = 1_000;
+
 const nothing = () => undefined;
 
 /** What a subscription tells of itself. */
 export interface SubscriptionReports {
   failed(parcel: Parcel, error: Error): void;
-  /** So many messages found the mailbox full. */
+  /** So many messages found the mailbox full, since the outage began or was last told of. */
   overflowed(missed: number): void;
 }
 
@@ -35,6 +38,8 @@ export class Subscription implements Task {
   #open = false;
   #waiting = false;
   #running: Promise<void> | undefined;
+  /** When it was noticed that the mailbox had been full. */
+  #outageSince: number | undefined;
   #abort: AbortController | undefined;
 
   constructor(
@@ -60,19 +65,42 @@ export class Subscription implements Task {
   run(): boolean {
     this.#waiting = false;
     if (!this.#open || this.#running) return false;
-    const dropped = this.#mailbox.takeDropped();
-    if (dropped > 0) this.reports.overflowed(dropped);
+    if (this.#mailbox.dropped > 0) this.#noteOutage();
     const parcel = this.#mailbox.take();
     if (!parcel) return false;
     this.#call(parcel);
-    if (this.#running || this.#mailbox.size === 0) return false;
+    if (this.#running) return false;
+    if (this.#mailbox.size === 0) return this.#idle();
     this.#waiting = true;
     return true;
+  }
+
+  /** The step had taken its message: the next one may go well. */
+  broke(): void {
+    if (this.#open && this.#mailbox.size > 0) this.#wake();
+  }
+
+  #idle(): false {
+    if (this.#mailbox.dropped > 0) this.#noteOutage();
+    return false;
+  }
+
+  /** One gap for each outage: when the mailbox is at most half full again. One that lasts is told of now and then. */
+  #noteOutage(): void {
+    const now = this.ports.turns.clock.now();
+    this.#outageSince ??= now;
+    if (this.#mailbox.isAtMostHalfFull || now - this.#outageSince >= OUTAGE_MS) this.#tellOutage();
+  }
+
+  #tellOutage(): void {
+    this.#outageSince = undefined;
+    this.reports.overflowed(this.#mailbox.takeDropped());
   }
 
   /** No more calls once it resolves. A call that runs past the deadline is told by its signal and left behind. */
   async close(deadline: Promise<void>): Promise<void> {
     this.#open = false;
+    if (this.#mailbox.dropped > 0) this.#tellOutage();
     this.#mailbox.clear();
     if (this.#running) await Promise.race([this.#running, deadline]);
     this.#abort?.abort();
@@ -108,7 +136,9 @@ export class Subscription implements Task {
       this.reports.failed(parcel, toError(thrown));
     }
     this.#running = undefined;
-    if (this.#open && this.#mailbox.size > 0) this.#wake();
+    if (!this.#open) return;
+    if (this.#mailbox.size > 0) this.#wake();
+    else this.#idle();
   }
 
   /** Aborts when the subscription has closed and a call still runs. */

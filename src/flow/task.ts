@@ -1,4 +1,4 @@
-import type { Delivery } from '../backend.js';
+import type { Delivery, FailedAttempt } from '../backend.js';
 import type { Bagged } from '../model/bag.js';
 import type { Message } from '../model/message.js';
 import { checkSettlement, type DeliveryContext, type Publish, type Settlement } from './handler.js';
@@ -29,13 +29,24 @@ export class DurableTask implements LaneItem, Dated, Bagged {
   call: Call | undefined;
   /** Copies of the same message that came while this one is in hand. */
   copies: Delivery[] | undefined;
+  /** Undefined: of no lane. */
+  lane: string | undefined = undefined;
+  /** What `orderBy` threw the last time: then it has no lane. */
+  laneError: Error | undefined = undefined;
+  /** Its next attempt is not due before that, on the monotonic clock; 0: it is due. */
+  notBefore = 0;
+  /** The latest failed attempts that this master knows of. */
+  history: FailedAttempt[] | undefined = undefined;
+  /** The failure of the present attempt has been told though its call still runs. */
+  isTold = false;
+  /** It is settled; a call of it may still run. */
+  isOut = false;
 
   constructor(
     /** One task at a time is in hand for each. */
     readonly key: TaskKey,
     readonly delivery: Delivery,
     readonly message: Message,
-    readonly lane: string | undefined,
   ) {
     this.attempt = delivery.attempt;
     this.redelivered = delivery.redelivered || delivery.envelope.resent;
@@ -57,6 +68,8 @@ export class Call implements DeliveryContext {
   /** The first settlement, by the handler or by the policy; later ones do not count. */
   word: Settlement | undefined;
   timedOut = false;
+  /** It did not end when it was told to. */
+  isGivenUp = false;
   readonly #place: CallPlace;
   readonly #onWord: () => void;
   #abort: AbortController | undefined;

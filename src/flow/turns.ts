@@ -1,9 +1,12 @@
 import type { Clock } from '../model/clock.js';
 import { Fifo } from '../model/fifo.js';
 
-/** Work that is done in small steps: `run` does one and says whether there is more. */
+/** Work that is done in small steps. */
 export interface Task {
+  /** Does one step, and says whether there is more. */
   run(): boolean;
+  /** A step threw: the task is waiting no more. It goes on, or ends as failed, but does not stand still. */
+  broke(error: unknown): void;
 }
 
 /** How long tasks may keep the event loop before timers and sockets get their turn. */
@@ -65,6 +68,7 @@ export class Turns {
       return task.run();
     } catch (error) {
       this.broken(error);
+      task.broke(error);
       return false;
     }
   }

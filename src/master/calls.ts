@@ -13,6 +13,7 @@ import {
   checkConsumeOptions,
   checkKeys,
   checkMailbox,
+  checkSignal,
   type ConsumeOptions,
   type Limits,
   type SubscribeOptions,
@@ -52,10 +53,11 @@ export class Calls {
     this.#ports.checkRunning();
     const given = handler === options ? {} : (options as SubscribeOptions);
     checkKeys('subscribe', given, ['mailbox', 'signal']);
-    const { mailbox, signal } = given;
-    signal?.throwIfAborted();
+    const mailbox = checkMailbox(given.mailbox);
+    const signal = checkSignal(given.signal);
     const patterns = this.#checkPatterns(pattern);
-    const plan = { patterns, mailbox: checkMailbox(mailbox), signal, catalogue: this.#catalogue };
+    signal?.throwIfAborted();
+    const plan = { patterns, mailbox, signal, catalogue: this.#catalogue };
     return this.#ports.subscribers.start(plan, handler);
   }
 
@@ -79,8 +81,9 @@ export class Calls {
     pattern: PatternInput,
     options: SubscribeOptions = {},
   ): Promise<AsyncIterableIterator<Message>> {
-    const { signal, mailbox } = options;
-    const bounds = checkMailbox(mailbox);
+    checkKeys('messages', options, ['mailbox', 'signal']);
+    const signal = checkSignal(options.signal);
+    const bounds = checkMailbox(options.mailbox);
     const stream = new MessageStream(bounds, (missed) =>
       this.#ports.events.emit('gap', { subscription, reason: 'mailbox', missed }),
     );
@@ -94,8 +97,9 @@ export class Calls {
   }
 
   #checkPatterns(input: PatternInput): readonly string[] {
-    const inputs: readonly TopicInput[] =
-      typeof input === 'object' && input !== null && 'patterns' in input ? input.patterns : [input];
+    const isList = typeof input === 'object' && input !== null && 'patterns' in input;
+    if (isList) checkKeys('a list of patterns', input, ['patterns']);
+    const inputs: readonly TopicInput[] = isList ? input.patterns : [input];
     if (!Array.isArray(inputs) || inputs.length === 0)
       throw new OptionError('patterns must be a list of at least one.');
     const patterns = [...new Set(inputs.map((one: TopicInput) => parsePattern(one).pattern))];

@@ -34,13 +34,16 @@ export class Consumer implements ConsumerHandle {
   queueId: string | undefined;
   claim: Promise<Claim> | undefined;
   ownership: Ownership | undefined;
-  grantedAt = 0;
+  /** When the ownership was granted, until it is told that it is active. */
+  grantedAt: number | undefined;
+  /** The epoch of the master that owns the queue instead, until it is told. */
+  foreignEpoch: number | undefined;
   error: Error | undefined;
   /** Somebody has a handle to it. */
   wasReady = false;
   isPaused = false;
-  /** The broker refused or ended its consuming though the session lives. */
-  pumpFailed = false;
+  /** The broker refused or ended its consuming though the session lives: its supervisor begins anew. */
+  mustCrash = false;
   /** Tells the actor while its pump runs. */
   tellPump: Tell = () => {};
   /** Tells the actor while it runs. */

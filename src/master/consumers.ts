@@ -154,6 +154,11 @@ export class Consumers {
           events.emit('failure', { queue, patterns: undefined, id, topic, attempt, error }),
         buried: ({ envelope: { id } }, { reason, error }) =>
           events.emit('dead-letter', { queue, id, reason, error }),
+        refused: ({ envelope: { id } }, error) => {
+          const why = brokerError(error).message;
+          const text = `The broker does not take message ${id} of queue "${queue}" as a dead letter, and is asked again: ${why}`;
+          events.emit('warning', { code: 'DEAD_LETTER_REFUSED', text });
+        },
         stuck: ({ envelope: { id } }) => {
           const text = `The handler of message ${id} in queue "${queue}" does not end; the queue is given up, so that another master can try.`;
           events.emit('warning', { code: 'HANDLER_STUCK', text });
@@ -174,9 +179,7 @@ export class Consumers {
   #report(number: number, status: ConsumerStatus): void {
     const consumer = this.#register.get(number);
     if (!consumer) return;
-    const before = consumer.status;
     consumer.statuses.set(status);
-    if (status === before || consumer.plan.spec.ownership === 'shared') return;
-    if (status === 'standby' || status === 'fenced') this.#consuming.tellOwner(consumer, status, 0);
+    if (status === 'standby') this.#consuming.tellStandby(consumer);
   }
 }

@@ -1,6 +1,12 @@
 import type { ConsumerDeclared, ConsumerStatus } from '../../actors/consumer.js';
 import type { Ownership, Session } from '../backend.js';
-import { QueueDeletedError, SessionLostError } from '../model/errors.js';
+import {
+  FencedError,
+  QueueDeletedError,
+  QueueNotFoundError,
+  SessionLostError,
+  isRetryable,
+} from '../model/errors.js';
 import { brokerError } from '../model/secrets.js';
 import type { Consumer, Tell } from './consumer.js';
 import type { MasterContext } from './context.js';
@@ -41,9 +47,9 @@ export class Consuming {
       if (stands) tell(event);
     };
     const offDown = this.#context.link.onceDown((reason) => {
-      consumer.ownership = undefined;
       consumer.pump.abandon(reason);
       say({ type: 'session.lost' });
+      this.#disown(consumer, 'waiting');
     });
     if (session) {
       const claim = (consumer.claim = session.claim(consumer.queue, {
@@ -51,22 +57,25 @@ export class Consuming {
           if (stands && this.#isItsQueue(consumer, ownership.queueId, say))
             void this.#granted(consumer, session, ownership, say);
         },
-        standby: ({ queueId }) => {
-          if (stands && this.#isItsQueue(consumer, queueId, say)) say({ type: 'claim.standby' });
+        standby: ({ queueId, epoch }) => {
+          if (!stands || !this.#isItsQueue(consumer, queueId, say)) return;
+          consumer.foreignEpoch = epoch;
+          say({ type: 'claim.standby' });
+          this.tellStandby(consumer);
         },
         fenced: (reason) => {
           if (!stands) return;
-          consumer.ownership = undefined;
           // Of a shared queue the owner only keeps the bindings.
           if (consumer.plan.spec.ownership === 'exclusive') consumer.pump.abandon(brokerError(reason));
           say({ type: 'claim.fenced' });
+          this.#disown(consumer, 'fenced');
         },
         lost: (reason) => {
           if (!stands) return;
-          consumer.ownership = undefined;
           consumer.error = brokerError(reason);
           consumer.pump.abandon(consumer.error);
           say({ type: 'queue.lost' });
+          this.#disown(consumer, 'lost');
         },
         full: (depth) => {
           const { limit } = consumer.plan.spec;
@@ -94,6 +103,7 @@ export class Consuming {
   async #granted(consumer: Consumer, session: Session, ownership: Ownership, say: Tell): Promise<void> {
     consumer.ownership = ownership;
     consumer.grantedAt = this.#context.clock.now();
+    consumer.foreignEpoch = undefined;
     try {
       await ownership.bind(consumer.plan.bindings);
       if (consumer.ownership === ownership) say({ type: 'claim.granted' });
@@ -103,10 +113,17 @@ export class Consuming {
   }
 
   #claimFailed(consumer: Consumer, session: Session, thrown: unknown, say: Tell): void {
-    // A lost session is told by the link.
+    // A lost session is told by the link, an ownership that has ended by the claim.
     if (thrown instanceof SessionLostError || this.#context.link.session !== session) return;
+    if (thrown instanceof FencedError) return;
+    if (thrown instanceof QueueNotFoundError) {
+      consumer.error = deletedMeanwhile(consumer.queue);
+      say({ type: 'queue.lost' });
+      return;
+    }
     consumer.error = brokerError(thrown);
-    say({ type: 'claim.failed' });
+    consumer.mustCrash = isRetryable(consumer.error);
+    say({ type: consumer.mustCrash ? 'claim.crashed' : 'claim.failed' });
   }
 
   pump(consumer: Consumer, tell: Tell): () => void {
@@ -129,8 +146,7 @@ export class Consuming {
     const ownership = consumer.plan.spec.ownership === 'exclusive' ? consumer.ownership : undefined;
     try {
       await consumer.pump.open(session, ownership);
-      if (stands() && ownership)
-        this.tellOwner(consumer, 'active', this.#context.clock.now() - consumer.grantedAt);
+      if (stands() && ownership) this.#tellActive(consumer, ownership);
     } catch (thrown) {
       consumer.error = brokerError(thrown);
       // A lost session is told by the link, a little later: it is no failure of the consumer.
@@ -140,13 +156,39 @@ export class Consuming {
   }
 
   pumpFailed(consumer: Consumer): void {
-    consumer.pumpFailed = true;
+    consumer.mustCrash = true;
     consumer.tellPump({ type: 'pump.failed' });
   }
 
-  tellOwner(consumer: Consumer, status: ConsumerStatus, takeoverMs: number): void {
-    const epoch = consumer.ownership?.epoch ?? 0;
-    this.#context.events.emit('owner', { queue: consumer.queue, epoch, status, takeoverMs });
+  /** Of one ownership the first time alone is a take-over: later ones come after a pause. */
+  #tellActive(consumer: Consumer, { epoch }: Ownership): void {
+    const { grantedAt } = consumer;
+    consumer.grantedAt = undefined;
+    const takeoverMs = grantedAt === undefined ? 0 : this.#context.clock.now() - grantedAt;
+    this.#tellOwner(consumer, { epoch, status: 'active', takeoverMs });
+  }
+
+  /** Told once of each owner, when the consumer stands by and knows who that is. */
+  tellStandby(consumer: Consumer): void {
+    const { foreignEpoch: epoch, status } = consumer;
+    if (epoch === undefined || status !== 'standby') return;
+    consumer.foreignEpoch = undefined;
+    this.#tellOwner(consumer, { epoch, status, takeoverMs: 0 });
+  }
+
+  /** An ownership has ended. */
+  #disown(consumer: Consumer, status: ConsumerStatus): void {
+    const { ownership } = consumer;
+    consumer.ownership = undefined;
+    consumer.foreignEpoch = undefined;
+    if (ownership) this.#tellOwner(consumer, { epoch: ownership.epoch, status, takeoverMs: 0 });
+  }
+
+  #tellOwner(
+    { queue, plan }: Consumer,
+    told: { readonly epoch: number; readonly status: ConsumerStatus; readonly takeoverMs: number },
+  ): void {
+    if (plan.spec.ownership === 'exclusive') this.#context.events.emit('owner', { queue, ...told });
   }
 
   async retreat(consumer: Consumer): Promise<void> {
@@ -155,15 +197,15 @@ export class Consuming {
       await consumer.pump.quiet(deadline);
       await this.#withdraw(consumer);
     });
-    if (!consumer.pumpFailed) return;
-    consumer.pumpFailed = false;
+    if (!consumer.mustCrash) return;
+    consumer.mustCrash = false;
     throw consumer.error!;
   }
 
   async handOver(consumer: Consumer, deadline: Promise<void>): Promise<void> {
     await consumer.pump.drain(deadline);
     const { ownership } = consumer;
-    consumer.ownership = undefined;
+    this.#disown(consumer, consumer.status === 'draining' ? 'stopped' : consumer.status);
     if (ownership) await ownership.release().catch(() => {});
     await this.#withdraw(consumer);
   }
@@ -171,7 +213,7 @@ export class Consuming {
   async #withdraw(consumer: Consumer): Promise<void> {
     const { claim } = consumer;
     consumer.claim = undefined;
-    consumer.ownership = undefined;
+    this.#disown(consumer, consumer.status);
     await claim?.then((standing) => standing.withdraw()).catch(() => {});
   }
 

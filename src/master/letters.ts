@@ -17,10 +17,20 @@ export interface DeadLetter {
   readonly attempts: number;
   /** When it became a dead letter. */
   readonly at: Date;
+  /** The failed attempts that its last owner knew of, at most the latest 20, oldest first. */
+  readonly history: readonly FailedAttempt[];
 }
 
-export function letterOf({ id, envelope, reason, error, attempts, at }: BrokerLetter): DeadLetter {
-  return { id, message: messageOf(envelope), reason, error, attempts, at: new Date(at) };
+export interface FailedAttempt {
+  readonly attempt: number;
+  readonly at: Date;
+  /** The text of its error, at most 1,000 characters. */
+  readonly error: string;
+}
+
+export function letterOf({ id, envelope, reason, error, attempts, at, history }: BrokerLetter): DeadLetter {
+  const failed = history.map((one) => ({ ...one, at: new Date(one.at) }));
+  return { id, message: messageOf(envelope), reason, error, attempts, at: new Date(at), history: failed };
 }
 
 function messageOf(envelope: Envelope): Message {

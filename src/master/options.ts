@@ -157,6 +157,7 @@ function checkSpool(spool: MasterOptions['spool']): Limits['spool'] {
 }
 
 export function checkMailbox(mailbox: SubscribeOptions['mailbox'] = {}): MailboxOptions {
+  checkKeys('mailbox', mailbox, ['limit', 'onFull']);
   return {
     limit: positive('mailbox.limit', mailbox.limit ?? 1_000),
     onFull: oneOf('mailbox.onFull', mailbox.onFull ?? 'drop-oldest', ['drop-oldest', 'drop-newest']),
@@ -175,7 +176,6 @@ export interface ConsumerPlan {
 
 export function checkConsumeOptions(queue: string, options: ConsumeOptions, limits: Limits): ConsumerPlan {
   checkKeys('consume', options, CONSUME_OPTIONS);
-  checkKeys('retry', options.retry ?? {}, ['attemptsMax', 'minDelayMs', 'maxDelayMs']);
   if (options.orderBy !== undefined && typeof options.orderBy !== 'function')
     throw new OptionError('orderBy must be a function that gives a key, or undefined, for a message.');
   const name = checkName('queue', queue);
@@ -184,7 +184,8 @@ export function checkConsumeOptions(queue: string, options: ConsumeOptions, limi
   if (!Array.isArray(options.bindings) || options.bindings.length === 0)
     throw new OptionError('bindings must be a list of at least one pattern.');
   const bindings = [...new Set(options.bindings.map((pattern: TopicInput) => parsePattern(pattern).pattern))];
-  const limit = options.limit ?? undefined;
+  const { limit } = options;
+  if (limit !== undefined) checkKeys('limit', limit, ['messages', 'onFull']);
   return {
     spec: {
       name,
@@ -200,7 +201,7 @@ export function checkConsumeOptions(queue: string, options: ConsumeOptions, limi
           : oneOf('queueType', options.queueType, ['quorum', 'classic'] as const),
     },
     bindings,
-    signal: options.signal,
+    signal: checkSignal(options.signal),
     ifDeleted: oneOf('ifDeleted', options.ifDeleted ?? 'lost', ['lost', 'recreate']),
     settings: {
       queue: name,
@@ -211,16 +212,32 @@ export function checkConsumeOptions(queue: string, options: ConsumeOptions, limi
         'pass',
       ]),
       orderBy: options.orderBy,
-      retry: {
-        attemptsMax: positive('retry.attemptsMax', options.retry?.attemptsMax ?? 10),
-        minDelayMs: positive('retry.minDelayMs', options.retry?.minDelayMs ?? 100),
-        maxDelayMs: positive('retry.maxDelayMs', options.retry?.maxDelayMs ?? 60_000),
-      },
+      retry: checkRetry(options.retry),
       handlerTimeoutMs: positive('handlerTimeoutMs', options.handlerTimeoutMs ?? 600_000),
       drainTimeoutMs: limits.drainTimeoutMs,
       producerMemoryMs: limits.producerMemoryMs,
     },
   };
+}
+
+function checkRetry(retry: RetryOptions = {}): PumpSettings['retry'] {
+  checkKeys('retry', retry, ['attemptsMax', 'minDelayMs', 'maxDelayMs']);
+  const attemptsMax = positive('retry.attemptsMax', retry.attemptsMax ?? 10);
+  const maxDelayMs = positive('retry.maxDelayMs', retry.maxDelayMs ?? 60_000);
+  const minDelayMs = positive('retry.minDelayMs', retry.minDelayMs ?? Math.min(100, maxDelayMs));
+  if (minDelayMs > maxDelayMs)
+    throw new OptionError(
+      `retry.minDelayMs (${minDelayMs}) must not be more than retry.maxDelayMs (${maxDelayMs}).`,
+    );
+  return { attemptsMax, minDelayMs, maxDelayMs };
+}
+
+/** Also one of another realm, or of a library. */
+export function checkSignal(signal: AbortSignal | undefined): AbortSignal | undefined {
+  if (signal === undefined) return undefined;
+  if (typeof signal === 'object' && signal !== null && typeof signal.throwIfAborted === 'function')
+    return signal;
+  throw new OptionError('signal must be an AbortSignal.');
 }
 
 const MASTER_OPTIONS = [

@@ -17,7 +17,7 @@ import { Payload } from '../model/payload.js';
 import type { Receipt } from '../model/receipt.js';
 import { parseTopic, type TopicInput } from '../model/topic.js';
 import type { MasterEvents } from './events.js';
-import { checkKeys, positive, type Limits } from './options.js';
+import { checkKeys, checkSignal, positive, type Limits } from './options.js';
 
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
 /** So many times the window may wait behind it. */
@@ -106,7 +106,7 @@ export class Publishing {
     checkKeys('publish', options, ['headers', 'timeoutMs', 'signal']);
     const { headers, timeoutMs = this.#limits.publishTimeoutMs, signal } = options;
     return {
-      terms: { timeoutMs: positive('timeoutMs', timeoutMs), fence, signal },
+      terms: { timeoutMs: positive('timeoutMs', timeoutMs), fence, signal: checkSignal(signal) },
       headers: checkHeaders(headers),
     };
   }

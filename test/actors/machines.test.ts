@@ -197,6 +197,7 @@ const consumer: Plan = {
       'claimed.active',
     ],
     ['claimed.asking', 'the claim fails', [claim('claim.failed')], 'failed'],
+    ['claimed.asking', 'the claim fails for now', [claim('claim.crashed')], 'interrupted'],
     ['claimed.standby', 'it is granted', [claim('claim.granted')], 'claimed.active'],
     ['claimed.standby', 'it is paused', [send('pause.requested')], 'claimed.paused'],
     ['claimed.active', 'it is fenced', [claim('claim.fenced')], 'claimed.fenced'],

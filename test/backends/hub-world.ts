@@ -342,7 +342,7 @@ export class World {
     if (!handed) return;
     const isHeld = this.#take(handed);
     if (isHeld) handed.consumer.queue.letters.push(handed.copy);
-    const letter = { reason: 'rejected', error: 'no', attempts: 1 } as const;
+    const letter = { reason: 'rejected', error: 'no', attempts: 1, history: [] } as const;
     this.#settles(handed.delivery.reject(letter), isHeld ? undefined : FencedError);
   }
 

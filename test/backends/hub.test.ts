@@ -83,7 +83,7 @@ describe('Hub', () => {
     for (const data of ['one', 'other'])
       await session.publish({ ...envelopeOf('same'), payload: payloadOf(data) });
     for (const delivery of sink.deliveries)
-      await delivery.reject({ reason: 'rejected', error: 'no', attempts: 1 });
+      await delivery.reject({ reason: 'rejected', error: 'no', attempts: 1, history: [] });
     assert.equal((await collect(session.deadLetters('queue'))).length, 2);
     assert.equal(await session.redrive('queue', undefined), 2);
     assert.deepEqual(sink.data, ['one', 'other', 'one', 'other']);

@@ -26,7 +26,7 @@ async function madeFolder(): Promise<string> {
   taker.begin(1);
   lab.hub.operations.run(() => {
     for (const entry of [...taker.held].slice(0, 100)) {
-      taker.queue.bury(entry, { reason: 'rejected', error: 'no', attempts: 1 });
+      taker.queue.bury(entry, { reason: 'rejected', error: 'no', attempts: 1, history: [] });
       taker.queue.settle(taker, entry);
     }
   });

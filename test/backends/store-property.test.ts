@@ -153,7 +153,7 @@ class World {
           queue.cutOff(entry);
         }
         if (end === 'reject') {
-          queue.bury(entry, { reason: 'rejected', error: 'no', attempts: 1 });
+          queue.bury(entry, { reason: 'rejected', error: 'no', attempts: 1, history: [] });
           model.letters.push({
             id: `${name}/${modelled.id}/${modelled.redrives}`,
             redrives: modelled.redrives,

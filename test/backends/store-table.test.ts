@@ -115,7 +115,7 @@ function hubQueue(checkpoint?: Uint8Array): DurableQueue {
 }
 
 function letterOf(id: string): Letter {
-  const details = { reason: 'rejected', error: '', attempts: 1 } as const;
+  const details = { reason: 'rejected', error: '', attempts: 1, history: [] } as const;
   return { id, envelope: messageOf(id), redrives: 0, at: 1, ...details };
 }
 

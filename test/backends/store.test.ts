@@ -113,7 +113,12 @@ describe('the store', () => {
     const taker = before.taker('q');
     before.hub.operations.run(() => {
       for (const entry of [...taker.held]) {
-        taker.queue.bury(entry, { reason: 'rejected', error: `wrong ${entry.position}`, attempts: 1 });
+        taker.queue.bury(entry, {
+          reason: 'rejected',
+          error: `wrong ${entry.position}`,
+          attempts: 1,
+          history: [],
+        });
         taker.queue.settle(taker, entry);
       }
     });
@@ -271,7 +276,7 @@ describe('the store', () => {
     const taker = lab.taker('q');
     const [entry] = taker.entries;
     lab.hub.operations.run(() => {
-      taker.queue.bury(entry!, { reason: 'rejected', error: 'no', attempts: 1 });
+      taker.queue.bury(entry!, { reason: 'rejected', error: 'no', attempts: 1, history: [] });
       taker.queue.settle(taker, entry!);
     });
     await lab.safe();

@@ -9,6 +9,7 @@ import type {
 } from '../../src/backend.js';
 import type { Publish } from '../../src/flow/handler.js';
 import { Hold, type PumpSettings } from '../../src/flow/hold.js';
+import { Setbacks } from '../../src/flow/setbacks.js';
 import { Turns } from '../../src/flow/turns.js';
 import { DuplicateFilter } from '../../src/model/duplicates.js';
 import { FencedError } from '../../src/model/errors.js';
@@ -63,17 +64,23 @@ export interface FakeDelivery {
 
 /** A hold on a broker that does what the test says; what the broker is told is in `said`. */
 export class HoldLab {
-  readonly environment = virtualEnvironment();
+  readonly environment: ReturnType<typeof virtualEnvironment>;
   readonly ownership = new FakeOwnership();
   readonly said: string[] = [];
   readonly reported: string[] = [];
+  readonly letters: LetterDetails[] = [];
+  /** What steps of the hold threw: faults of ours. */
+  readonly broken: unknown[] = [];
   readonly duplicates = new DuplicateFilter({ producerMemoryMs: 60_000 });
   readonly fences: (Ownership | undefined)[] = [];
+  readonly setbacks: Setbacks;
   readonly hold: Hold;
   #sink!: ConsumerSink;
   #sequence = 0;
 
-  constructor(handler: Handler, settings: Partial<PumpSettings> = {}) {
+  constructor(handler: Handler, settings: Partial<PumpSettings> = {}, before?: HoldLab) {
+    this.environment = before?.environment ?? virtualEnvironment();
+    this.setbacks = before?.setbacks ?? new Setbacks(10);
     const { environment } = this;
     const consumer: Consumer = { close: async () => void this.said.push('close') };
     const session = {
@@ -86,7 +93,7 @@ export class HoldLab {
     this.hold = new Hold(
       session,
       this.ownership,
-      { duplicates: this.duplicates, epochs: new SeenEpochs() },
+      { duplicates: this.duplicates, epochs: new SeenEpochs(), setbacks: this.setbacks },
       {
         queue: 'q',
         concurrency: 1,
@@ -103,9 +110,7 @@ export class HoldLab {
       {
         environment: { ...environment, random: () => 0.5 },
         tally: new Tally(),
-        turns: new Turns(environment.clock, (error) => {
-          throw error;
-        }),
+        turns: new Turns(environment.clock, (error) => this.broken.push(error)),
         master: 'm',
         catalogue: undefined,
         publish: (fence) => {
@@ -118,6 +123,7 @@ export class HoldLab {
           this.reported.push(`failed ${dataOf(delivery)} ${attempt} ${error.message}`),
         buried: (delivery, { reason, attempts }) =>
           this.reported.push(`buried ${nameOf(delivery)} ${reason} ${attempts}`),
+        refused: (delivery, error) => this.reported.push(`refused ${nameOf(delivery)} ${error.message}`),
         stuck: (delivery) => this.reported.push(`stuck ${dataOf(delivery)}`),
         former: (delivery) => this.reported.push(`former ${dataOf(delivery)}`),
         lost: (reason) => this.reported.push(`lost ${reason.message}`),
@@ -158,6 +164,7 @@ export class HoldLab {
       ack: () => say('ack'),
       reject: (letter: LetterDetails) => {
         say(`reject for ${letter.reason}`);
+        this.letters.push(letter);
         return options.reject?.() ?? Promise.resolve();
       },
     };

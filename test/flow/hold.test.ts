@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { DeliveryContext, Message } from '../../src/index.js';
+import type { HandlerFunction } from '../../src/flow/handler.js';
 import { Deferred } from '../../src/flow/deferred.js';
-import { StoppedError } from '../../src/model/errors.js';
+import { BrokerFullError, SessionLostError, StoppedError, UnsupportedError } from '../../src/model/errors.js';
 import { HoldLab } from './fake-broker.js';
 
 /** A handler whose calls end when the test says so. */
@@ -39,11 +40,11 @@ describe('while the ownership has lapsed', () => {
     calls[1]!.delivery.settle!({ type: 'reject', reason: 'no' });
     await lab.pass();
     expect(calls.map(({ delivery }) => delivery.signal.aborted)).toEqual([false, false, false]);
-    expect([lab.news(), lab.reported]).toEqual([[], []]);
+    expect([lab.news(), lab.reported]).toEqual([[], ['failed 2 1 no']]);
     lab.ownership.answer('valid');
     await lab.pass();
     expect(lab.news().sort()).toEqual(['ack 1', 'reject for rejected 2']);
-    expect(lab.reported).toEqual(['buried p-2 rejected 1']);
+    expect(lab.reported).toEqual(['failed 2 1 no', 'buried p-2 rejected 1']);
   });
 
   it('what was settled is never said when it turns out to have ended', async () => {
@@ -65,7 +66,7 @@ describe('while the ownership has lapsed', () => {
     const lab = await new HoldLab(handler).begin();
     const noted = new Deferred<void>();
     lab.deliver(1, { redelivered: true, attempt: 2, begin: () => noted.promise });
-    await lab.pass();
+    await lab.pass(50);
     lab.ownership.state = 'lapsed';
     noted.resolve();
     await lab.pass();
@@ -129,7 +130,7 @@ describe('an attempt', () => {
     const lab = await new HoldLab(handler).begin();
     const noted = new Deferred<void>();
     lab.deliver(1, { redelivered: true, attempt: 3, begin: () => noted.promise });
-    await lab.pass();
+    await lab.pass(50);
     expect([data(), lab.said]).toEqual([[], ['begin 3 of 1']]);
     noted.resolve();
     await lab.pass();
@@ -155,7 +156,7 @@ describe('an attempt', () => {
       const lab = await new HoldLab(handler).begin();
       const noted = new Deferred<void>();
       lab.deliver(1, { redelivered: true, attempt: 2, begin: () => noted.promise });
-      await lab.pass();
+      await lab.pass(50);
       lab.hold.halt();
       if (when === 'before') noted.resolve();
       await lab.pass();
@@ -262,6 +263,249 @@ describe('a retry', () => {
   });
 });
 
+describe('a failure is told', () => {
+  it('of an attempt that ends by a word, as of one that throws', async () => {
+    const lab = await new HoldLab(({ data }, { settle, attempt }) => {
+      if (attempt === 1) settle!({ type: 'retry' });
+      else if (data === 1) settle!({ type: 'reject', reason: 'no good' });
+    }).begin();
+    lab.deliver(1);
+    lab.deliver(2);
+    await lab.pass(200);
+    expect(lab.reported).toEqual([
+      'failed 1 1 The handler asked to be called again.',
+      'failed 1 2 no good',
+      'failed 2 1 The handler asked to be called again.',
+      'buried p-1 rejected 2',
+    ]);
+    expect(lab.news()).toEqual(['reject for rejected 1', 'ack 2']);
+  });
+
+  it('once for each attempt, also when the handler throws after its word', async () => {
+    const lab = await new HoldLab(({ data }, { settle, attempt }) => {
+      if (attempt > 1) return;
+      settle!(data === 'retry' ? { type: 'retry', delayMs: 10 } : { type: 'reject', reason: 'first' });
+      throw new Error('then');
+    }).begin();
+    lab.deliver('reject');
+    lab.deliver('retry');
+    await lab.pass(10);
+    expect(lab.reported.filter((report) => report.startsWith('failed'))).toEqual([
+      'failed reject 1 first',
+      'failed retry 1 then',
+    ]);
+    expect(lab.news()).toEqual(['reject for rejected reject', 'ack retry']);
+  });
+
+  it('of what is thrown after an early ack, and the message stays acked', async () => {
+    const lab = await new HoldLab(async (_, { settle }) => {
+      settle!({ type: 'ack' });
+      await Promise.resolve();
+      throw new Error('afterwards');
+    }).begin();
+    lab.deliver(1);
+    await lab.pass(60_000);
+    expect([lab.news(), lab.reported]).toEqual([['ack 1'], ['failed 1 1 afterwards']]);
+  });
+});
+
+describe('orderBy that throws', () => {
+  it('is a failed attempt of its message, which holds what is behind it', async () => {
+    const { handler, data } = held();
+    const lab = await new HoldLab(handler, {
+      orderBy: (message) => {
+        if (message.data === 1) throw new Error('no key');
+        return 'key';
+      },
+    }).begin();
+    lab.deliver(1);
+    lab.deliver(2);
+    await lab.pass(99);
+    expect([data(), lab.reported]).toEqual([[], ['failed 1 1 no key', 'failed 1 2 no key']]);
+    await lab.pass(1);
+    expect(lab.reported.slice(2)).toEqual(['failed 1 3 no key', 'buried p-1 attempts 3']);
+    expect(lab.said).toEqual([
+      'begin 1 of 1',
+      'begin 2 of 1',
+      'begin 3 of 1',
+      'reject for attempts 1',
+      'begin 1 of 2',
+    ]);
+  });
+
+  it('and later does not has its message wait for its turn in its lane', async () => {
+    const { calls, handler, data } = held();
+    let throws = true;
+    const lab = await new HoldLab(handler, {
+      concurrency: 2,
+      onFailure: 'pass',
+      orderBy: (message) => {
+        if (message.data === 1 && throws) throw new Error('no key');
+        return 'key';
+      },
+    }).begin();
+    lab.deliver(1);
+    lab.deliver(2);
+    await lab.pass();
+    throws = false;
+    await lab.pass(50);
+    expect(data()).toEqual([2]);
+    calls[0]!.end.resolve();
+    await lab.pass();
+    expect(data()).toEqual([2, 1]);
+    expect(calls[1]!.delivery.attempt).toBe(2);
+  });
+});
+
+describe('what was given back with failed attempts', () => {
+  const failing: HandlerFunction = (_, { attempt }) => {
+    throw new Error(`no ${attempt}`);
+  };
+
+  /** One hold after the other, as with a pause between them. */
+  async function again(before: HoldLab, handler: HandlerFunction, settings = {}) {
+    before.hold.end(new StoppedError('paused'));
+    return new HoldLab(handler, settings, before).begin();
+  }
+
+  it('waits no longer than it still had to, if it comes again to this master', async () => {
+    const retry = { attemptsMax: 3, minDelayMs: 60_000, maxDelayMs: 60_000 };
+    const first = await new HoldLab(failing, { retry }).begin();
+    first.deliver(1, { sequence: 1 });
+    await first.pass(10_000);
+    const second = await again(first, failing, { retry });
+    second.deliver(1, { sequence: 1, attempt: 2, redelivered: true });
+    second.deliver(2, { sequence: 2 });
+    await second.pass(5_000);
+    const third = await again(second, failing, { retry });
+    third.deliver(1, { sequence: 1, attempt: 2, redelivered: true });
+    await third.pass(14_999);
+    expect([second.said, third.said]).toEqual([[], []]);
+    await third.pass(1);
+    expect(third.said).toEqual(['begin 2 of 1']);
+  });
+
+  it('waits the delay of the policy for its attempt, if another master gave it back', async () => {
+    const retry = { attemptsMax: 9, minDelayMs: 100, maxDelayMs: 60_000 };
+    const lab = await new HoldLab(() => {}, { retry, concurrency: 2, onFailure: 'pass' }).begin();
+    lab.deliver(1, { attempt: 4, redelivered: true });
+    lab.deliver(2);
+    await lab.pass(199);
+    expect(lab.news()).toEqual(['ack 2']);
+    await lab.pass(1);
+    expect(lab.news()).toEqual(['ack 1']);
+  });
+
+  it('and has one attempt behind it, perhaps of a master that crashed, comes at once', async () => {
+    const lab = await new HoldLab(() => {}).begin();
+    lab.deliver(1, { attempt: 2, redelivered: true });
+    await lab.pass();
+    expect(lab.news()).toEqual(['ack 1']);
+  });
+
+  it('comes at once if its call was only cut off', async () => {
+    const { handler } = held();
+    const first = await new HoldLab(handler).begin();
+    first.deliver(1, { sequence: 1, attempt: 2, redelivered: true });
+    await first.pass(50);
+    const second = await again(first, () => {});
+    second.deliver(1, { sequence: 1, attempt: 2, redelivered: true });
+    await second.pass();
+    expect(second.news()).toEqual(['ack 1']);
+  });
+
+  it('goes to the dead letters with the history that this master knows', async () => {
+    const first = await new HoldLab(failing).begin();
+    first.deliver(1, { sequence: 1 });
+    await first.pass(50);
+    const second = await again(first, failing);
+    const { clock } = second.environment;
+    second.deliver(1, { sequence: 1, attempt: 3, redelivered: true });
+    await second.pass(100);
+    const at = (ms: number) => clock.wall() - clock.now() + ms;
+    expect(second.letters).toEqual([
+      {
+        reason: 'attempts',
+        error: 'no 3',
+        attempts: 3,
+        history: [
+          { attempt: 1, at: at(0), error: 'no 1' },
+          { attempt: 2, at: at(50), error: 'no 2' },
+          { attempt: 3, at: at(100), error: 'no 3' },
+        ],
+      },
+    ]);
+  });
+
+  it('and whose last call never ended goes there with the last error that is known', async () => {
+    const first = await new HoldLab(failing).begin();
+    first.deliver(1, { sequence: 1 });
+    await first.pass();
+    const second = await again(first, failing);
+    second.deliver(1, { sequence: 1, attempt: 4, redelivered: true });
+    await second.pass();
+    expect(second.letters[0]!.error).toMatch(/3 handler calls.*Attempt 1 failed: no 1/);
+  });
+
+  it('keeps of its history what came last, each error cut', async () => {
+    const lab = await new HoldLab(
+      (_, { attempt }) => {
+        throw new Error(`${attempt} ${'x'.repeat(5_000)}`);
+      },
+      { retry: { attemptsMax: 30, minDelayMs: 1, maxDelayMs: 1 } },
+    ).begin();
+    lab.deliver(1);
+    await lab.pass(100);
+    const { history } = lab.letters[0]!;
+    expect(history.map(({ attempt }) => attempt)).toEqual(Array.from({ length: 20 }, (_, at) => at + 11));
+    expect(new Set(history.map(({ error }) => error.length))).toEqual(new Set([1_000]));
+  });
+});
+
+describe('a dead letter that the broker does not take', () => {
+  const rejecting = (_: Message, { settle }: DeliveryContext) => settle!({ type: 'reject', reason: 'no' });
+
+  it('for now is said again, later each time, and told once', async () => {
+    const lab = await new HoldLab(rejecting).begin();
+    let refusals = 3;
+    const reject = () =>
+      refusals-- > 0 ? Promise.reject(new BrokerFullError('No room.')) : Promise.resolve();
+    lab.deliver(1, { reject });
+    await lab.pass(50 + 100 + 199);
+    expect(lab.news()).toEqual(Array(3).fill('reject for rejected 1'));
+    await lab.pass(1);
+    expect(lab.news()).toEqual(['reject for rejected 1']);
+    expect(lab.reported.slice(-2)).toEqual(['refused p-1 No room.', 'buried p-1 rejected 1']);
+    await lab.pass(60_000);
+    expect(lab.news()).toEqual([]);
+  });
+
+  it('is not said again once the hold has ended, and is no duplicate then', async () => {
+    const lab = await new HoldLab(rejecting).begin();
+    lab.deliver(1, { reject: () => Promise.reject(new BrokerFullError('No room.')) });
+    await lab.pass();
+    lab.hold.end(new StoppedError('stopped'));
+    expect(lab.environment.clock.pending).toBe(0);
+    expect(lab.duplicates.seen({ producer: 'p', sequence: 1, open: [[1, Infinity]] }, 0)).toBe(false);
+  });
+
+  it('for good ends the consuming, so that it does not stay in hand for ever', async () => {
+    const lab = await new HoldLab(rejecting).begin();
+    lab.deliver(1, { reject: () => Promise.reject(new UnsupportedError('No dead letters.')) });
+    await lab.pass(60_000);
+    expect(lab.news()).toEqual(['reject for rejected 1']);
+    expect(lab.reported.slice(-1)).toEqual(['lost No dead letters.']);
+  });
+
+  it('because its session is lost is left to whoever is told of that', async () => {
+    const lab = await new HoldLab(rejecting).begin();
+    lab.deliver(1, { reject: () => Promise.reject(new SessionLostError('gone')) });
+    await lab.pass(60_000);
+    expect(lab.news()).toEqual(['reject for rejected 1']);
+    expect(lab.reported.join()).not.toMatch(/lost|refused/);
+  });
+});
+
 describe('a copy', () => {
   it('of what is in hand is settled with it', async () => {
     const { calls, handler, data } = held();
@@ -297,7 +541,28 @@ describe('a handler', () => {
     expect(calls[0]!.delivery.signal.aborted).toBe(true);
     expect([data(), lab.reported]).toEqual([[1], []]);
     await lab.pass(600);
-    expect(lab.reported).toEqual(['stuck 1']);
+    expect(lab.reported).toEqual([
+      'failed 1 1 The handler of queue "q" ran for more than handlerTimeoutMs (1000).',
+      'stuck 1',
+    ]);
+  });
+
+  it('that was given up is not waited for again; another one is', async () => {
+    const { calls, handler } = held();
+    const lab = await new HoldLab(handler, { concurrency: 2 }).begin();
+    lab.deliver(1);
+    await lab.pass(1_100);
+    lab.deliver(2);
+    await lab.pass(600);
+    expect(lab.reported.at(-1)).toEqual('stuck 1');
+    let isQuiet = false;
+    lab.hold.halt();
+    void lab.hold.quiet(new Promise(() => {})).then(() => (isQuiet = true));
+    await lab.pass();
+    expect(isQuiet).toBe(false);
+    calls[1]!.end.resolve();
+    await lab.pass();
+    expect(isQuiet).toBe(true);
   });
 
   it('publishes under the ownership of the hold', async () => {
@@ -333,6 +598,20 @@ describe('what a former owner has published past the broker', () => {
   });
 });
 
+describe('a hold', () => {
+  it('whose step throws ends as failed, and does not stand still', async () => {
+    const lab = await new HoldLab(() => {}).begin();
+    lab.deliver(1, {
+      begin: () => {
+        throw new Error('a fault of the backend');
+      },
+    });
+    await lab.pass();
+    expect(lab.broken).toEqual([new Error('a fault of the backend')]);
+    expect(lab.reported).toEqual(['lost a fault of the backend']);
+  });
+});
+
 describe('lanes', () => {
   it('go on beside each other, each in order', async () => {
     const { calls, handler, data } = held();
@@ -350,5 +629,37 @@ describe('lanes', () => {
     await lab.pass();
     expect(data()).toEqual(['a1', 'b1', 'b2', 'a2']);
     expect(lab.news()).toEqual(['ack b1', 'ack a1']);
+  });
+
+  it('stay taken until the call has ended, also when it settles before', async () => {
+    const { calls, handler, data } = held();
+    const lab = await new HoldLab(handler, { concurrency: 2, orderBy: () => 'a' }).begin();
+    for (const data of ['a1', 'a2']) lab.deliver(data);
+    await lab.pass();
+    calls[0]!.delivery.settle!({ type: 'ack' });
+    await lab.pass();
+    expect([data(), lab.news()]).toEqual([['a1'], ['ack a1']]);
+    calls[0]!.end.resolve();
+    await lab.pass();
+    expect(data()).toEqual(['a1', 'a2']);
+  });
+
+  it('hold what is behind a failing message also with onFailure pass, which lets pass what is of no lane', async () => {
+    const calls: unknown[] = [];
+    const lab = await new HoldLab(
+      ({ data }, { attempt }) => {
+        calls.push(data);
+        if (attempt === 1 && String(data).endsWith('1')) throw new Error('no');
+      },
+      {
+        onFailure: 'pass',
+        orderBy: (message) => (String(message.data).startsWith('a') ? 'a' : undefined),
+      },
+    ).begin();
+    for (const data of ['a1', 'a2', 'n1', 'n2']) lab.deliver(data);
+    await lab.pass();
+    expect(calls).toEqual(['a1', 'n1', 'n2']);
+    await lab.pass(50);
+    expect(calls.slice(3)).toEqual(['a1', 'a2', 'n1']);
   });
 });

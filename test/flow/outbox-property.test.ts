@@ -38,6 +38,8 @@ interface Entry {
   /** The publish and its retries; and how many of them have ended. */
   calls: number;
   ends: number;
+  /** For which of the calls it was handed over last: a copy of one that has ended takes no place of the window. */
+  handedFor: number;
   confirmed: boolean;
   timeout: TimeoutError | undefined;
 }
@@ -57,7 +59,7 @@ class Book {
     this.#take(step);
     if (step.type === 'pass') await this.lab.clock.advance(step.ms);
     await this.lab.settle();
-    const waiting = this.entries.filter(({ calls, ends }) => calls > ends);
+    const waiting = this.entries.filter(({ calls, ends, handedFor }) => calls > ends && handedFor === calls);
     const inWindow = new Set(this.#unanswered().map(({ envelope }) => sequenceOf(envelope)));
     const count = waiting.filter(({ sequence }) => inWindow.has(sequence)).length;
     this.#check(count <= WINDOW, `${count} are in a window of ${WINDOW}`);
@@ -77,7 +79,8 @@ class Book {
         return this.#entry(step.which)?.abort.abort(new Error('aborted'));
       case 'retry': {
         const entry = this.#entry(step.which);
-        if (entry?.timeout) this.#listen(entry, entry.timeout.retry());
+        const { timeout } = entry ?? {};
+        if (timeout) this.#listen(entry!, () => timeout.retry());
         return;
       }
       case 'lose':
@@ -109,11 +112,12 @@ class Book {
       copies: 0,
       calls: 0,
       ends: 0,
+      handedFor: 0,
       confirmed: false,
       timeout: undefined,
     };
     this.entries.push(entry);
-    this.#listen(entry, this.lab.publish(null, { timeoutMs, signal: abort.signal }));
+    this.#listen(entry, () => this.lab.publish(null, { timeoutMs, signal: abort.signal }));
   }
 
   #answer(how: 'confirm' | 'refuse', which: number): void {
@@ -129,9 +133,9 @@ class Book {
     return this.session.handed.filter((handed) => !this.#answered.has(handed));
   }
 
-  #listen(entry: Entry, publish: Promise<Receipt>): void {
+  #listen(entry: Entry, publish: () => Promise<Receipt>): void {
     entry.calls++;
-    publish.then(
+    publish().then(
       (receipt) => {
         entry.ends++;
         entry.confirmed = true;
@@ -162,6 +166,7 @@ class Book {
     this.#check(envelope.resent === entry.copies > 0, `${sequence} has the wrong flag`);
     this.#check(!entry.confirmed, `${sequence} was sent after its confirm`);
     entry.copies++;
+    entry.handedFor = entry.calls;
     const answered = new Set([...this.#answered].map((handed) => sequenceOf(handed.envelope)));
     for (const { sequence: other, calls, ends } of this.entries)
       if (calls > ends && !answered.has(other))

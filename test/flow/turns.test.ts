@@ -26,6 +26,7 @@ function steps(count: number, step: (done: number) => void) {
       step((done += 1));
       return done < count;
     },
+    broke: () => {},
     done: () => done,
   };
 }
@@ -65,15 +66,17 @@ describe('turns', () => {
   it('go on when a task throws, and tell of it', async () => {
     const { turns, errors } = lab();
     const other = steps(3, () => {});
+    const told: unknown[] = [];
     turns.schedule({
       run: () => {
         throw new Error('broken');
       },
+      broke: (error) => told.push(error),
     });
     turns.schedule(other);
     await Promise.resolve();
     expect(other.done()).toBe(3);
-    expect(errors).toEqual([new Error('broken')]);
+    expect([errors, told]).toEqual([[new Error('broken')], [new Error('broken')]]);
   });
 
   it('read the wall clock once while tasks wait, and anew afterwards', async () => {

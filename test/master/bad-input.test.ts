@@ -21,6 +21,31 @@ describe('bad input', () => {
       [master.consume('no name!', { bindings: ['a'] }, () => {}), 'ERR_NAME', /no name!/],
       [master.consume('q', { bindings: [] }, () => {}), 'ERR_OPTION', /bindings/],
       [master.consume('q', { bindings: ['a'], ownership: 'mine' as never }, () => {}), 'ERR_OPTION', /mine/],
+      [master.publish('a', 1, { signal: 5 as never }), 'ERR_OPTION', /signal/],
+      [master.publish('a', 1, { signal: null as never }), 'ERR_OPTION', /signal/],
+      [master.subscribe('a', { signal: 5 as never }, () => {}), 'ERR_OPTION', /signal/],
+      [master.messages('a', { signal: {} as never }), 'ERR_OPTION', /signal/],
+      [master.messages('a', null as never), 'ERR_OPTION', /messages/],
+      [master.consume('q', { bindings: ['a'], signal: 5 as never }, () => {}), 'ERR_OPTION', /signal/],
+      [master.subscribe('a', { mailbox: null as never }, () => {}), 'ERR_OPTION', /mailbox/],
+      [master.subscribe('a', { mailbox: { size: 5 } as never }, () => {}), 'ERR_OPTION', /size/],
+      [master.subscribe({ patterns: ['a'], exact: true } as never, () => {}), 'ERR_OPTION', /exact/],
+      [master.consume('q', { bindings: ['a'], retry: null as never }, () => {}), 'ERR_OPTION', /retry/],
+      [master.consume('q', { bindings: ['a'], limit: null as never }, () => {}), 'ERR_OPTION', /limit/],
+      [
+        master.consume(
+          'q',
+          { bindings: ['a'], limit: { messages: 1, onFull: 'drop-oldest', bytes: 5 } as never },
+          () => {},
+        ),
+        'ERR_OPTION',
+        /bytes/,
+      ],
+      [
+        master.consume('q', { bindings: ['a'], retry: { minDelayMs: 200, maxDelayMs: 100 } }, () => {}),
+        'ERR_OPTION',
+        /minDelayMs/,
+      ],
       [master.deleteQueue('nowhere'), 'ERR_QUEUE_NOT_FOUND', /nowhere/],
       [master.subscribe(null as never, () => {}), 'ERR_PATTERN', /Pattern/],
       [master.subscribe('a', null as never, () => {}), 'ERR_OPTION', /subscribe/],
@@ -57,5 +82,10 @@ describe('bad input', () => {
     );
     expect(error).toMatchObject({ code: 'ERR_QUEUE_SETTINGS' });
     expect(error.message).toMatch(/ownership.*exclusive.*shared.*expiresMs.*none.*5000/);
+  });
+
+  it('is refused when it names an event that does not exist', async () => {
+    const master = await farm()('a');
+    expect(() => master.on('nope' as never, () => {})).toThrow(/nope.*session/);
   });
 });

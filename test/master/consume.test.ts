@@ -261,6 +261,32 @@ describe('handlers that take their time', () => {
     expect((await master.queues())[0]).toMatchObject({ depth: 0 });
   });
 
+  it('keeps the back-off of a message over a pause', async () => {
+    const master = await farm()('a');
+    const attempts: number[] = [];
+    const letters: unknown[] = [];
+    master.on('dead-letter', ({ reason }) => letters.push(reason));
+    const retry = { attemptsMax: 3 };
+    const consumer = await master.consume('q', { bindings: ['a'], retry }, (_, { attempt, settle }) => {
+      attempts.push(attempt);
+      settle!({ type: 'retry', delayMs: 60_000 });
+    });
+    await master.publish('a', 1);
+    await eventually('the first attempt fails', () => attempts.length === 1);
+    for (let cycle = 0; cycle < 3; cycle++) {
+      consumer.pause();
+      await consumer.until('paused');
+      consumer.resume();
+      await consumer.until('active');
+      await master.publish('a', cycle);
+      await eventually('it is in hand again', async () => {
+        const [status] = await master.queues();
+        return status!.state === 'active' && status!.depth === 2 + cycle;
+      });
+    }
+    expect([attempts, letters]).toEqual([[1], []]);
+  });
+
   it('gives the queue to another when a handler does not end, and dead-letters its message in the end', async () => {
     const create = farm();
     const calls: string[] = [];

@@ -35,6 +35,7 @@ describe('dead letters', () => {
     expect({ reason, error, attempts }).toEqual({ reason: 'rejected', error: 'no 1', attempts: 1 });
     expect(message).toMatchObject({ topic: 'a', source: 'a', headers: {} });
     expect(id).toContain(message.id);
+    expect(letters[0]!.history).toEqual([{ attempt: 1, at: expect.any(Date) as Date, error: 'no 1' }]);
     expect(Math.abs(at.getTime() - Date.now())).toBeLessThan(60_000);
   });
 

@@ -128,6 +128,23 @@ describe('publish and subscribe', () => {
     expect(gaps).toEqual([['mailbox', 3]]);
   });
 
+  it('lets nobody else notice that one of a hundred is slow', async () => {
+    const master = await farm()('a');
+    const gaps: unknown[] = [];
+    master.on('gap', ({ subscription }) => gaps.push(subscription));
+    let heard = 0;
+    let release = () => {};
+    const held = new Promise<void>((resolve) => (release = resolve));
+    const mailbox = { limit: 10 };
+    const slow = await master.subscribe('a', { mailbox }, () => held);
+    for (let at = 0; at < 99; at++) await master.subscribe('a', { mailbox }, () => void heard++);
+    for (let data = 0; data < 50; data++) await master.publish('a', data);
+    await eventually('the others have heard all', () => heard === 99 * 50);
+    release();
+    await eventually('the slow one has caught up', () => gaps.length === 1);
+    expect(gaps).toEqual([slow]);
+  });
+
   it('sends to an actor that takes events', async () => {
     const master = await farm()('a');
     const events: unknown[] = [];

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import type { Ownership } from '../../src/backend.js';
 import type { HubSession } from '../../src/backends/hub/hub-session.js';
 import { systemEnvironment } from '../../src/model/clock.js';
-import { ConnectError } from '../../src/model/errors.js';
+import { BrokerFullError, ConnectError } from '../../src/model/errors.js';
 import { eventually, rejection } from '../eventually.js';
 import { farm, tampered } from './farm.js';
 
@@ -24,6 +25,51 @@ describe('supervision', () => {
       ['subscriber-1', 'Not now.', 1],
       ['subscriber-1', 'Not now.', 2],
     ]);
+  });
+
+  it('starts a consumer again when its claim, or its bindings, are refused for now', async () => {
+    let refusals = 1;
+    let unbound = 1;
+    const broker = tampered((session) => {
+      const claim = session.claim.bind(session);
+      session.claim = (queue, sink) => {
+        if (refusals-- > 0) return Promise.reject(new BrokerFullError('No room.'));
+        const granted = (ownership: Ownership) => {
+          const bind = ownership.bind.bind(ownership);
+          ownership.bind = (patterns) =>
+            unbound-- > 0 ? Promise.reject(new ConnectError('Not now.')) : bind(patterns);
+          sink.granted(ownership);
+        };
+        return claim(queue, { ...sink, granted });
+      };
+    });
+    const environment = { ...systemEnvironment, random: () => 0 };
+    const master = await farm()('a', { broker, environment });
+    const restarts: unknown[] = [];
+    master.on('restart', ({ reason }) => restarts.push(reason.message));
+    const got: unknown[] = [];
+    const consumer = await master.consume('q', { bindings: ['a'] }, ({ data }) => void got.push(data));
+    expect([consumer.status, restarts]).toEqual(['active', ['No room.', 'Not now.']]);
+    await master.publish('a', 1);
+    await eventually('it is handled', () => got.length === 1);
+  });
+
+  it('does with a queue that is deleted before it is claimed what ifDeleted says', async () => {
+    const broker = tampered((session) => {
+      const claim = session.claim.bind(session);
+      session.claim = async (queue, sink) => {
+        session.claim = claim;
+        await session.deleteQueue(queue, { whileInUse: true });
+        return claim(queue, sink);
+      };
+    });
+    const options = { bindings: ['a'] };
+    const master = await farm()('a', { broker });
+    const keen = await master.consume('q', { ...options, ifDeleted: 'recreate' }, () => {});
+    expect(keen.status).toBe('active');
+    const other = await farm()('b', { broker });
+    const error = await rejection(other.consume('r', options, () => {}));
+    expect(error).toMatchObject({ code: 'ERR_QUEUE_DELETED' });
   });
 
   it('gives up a consumer that crashes again and again, and nobody else', async () => {

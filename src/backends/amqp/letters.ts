@@ -7,6 +7,7 @@ import type { Connection } from './connection.js';
 import type { AmqpDelivery } from './delivery.js';
 import type { Direct } from './direct.js';
 import type { DurableQueues } from './durable-queues.js';
+import { detailsOf, marksOf } from './letter-marks.js';
 import type { Names } from './names.js';
 import { headersOf, mark, readMark, unpack } from './properties.js';
 
@@ -19,13 +20,6 @@ interface Held {
 
 /** What the broker adds to a message that it dead-letters or counts: it would refuse or change it in a copy. */
 const BROKERS = /^x-(?:death|first-death|last-death|delivery-count|acquired-count)/;
-const REASONS: readonly LetterDetails['reason'][] = [
-  'attempts',
-  'rejected',
-  'undecodable',
-  'invalid',
-  'refused',
-];
 
 /** The dead letters of durable queues. AMQP cannot browse: whoever reads holds what it has read until it has done. */
 export class Letters {
@@ -53,16 +47,13 @@ export class Letters {
   /** A confirmed copy; the message itself is still held. */
   async bury(queue: string, delivery: AmqpDelivery, details: LetterDetails): Promise<void> {
     const { envelope, redrives, message } = delivery;
-    const { reason, error, attempts } = details;
     await this.#put(queue, this.#names.letters(queue), message, {
       topic: envelope.topic,
       redrives: String(redrives),
       id: envelope.id,
       // Only foreign messages have ids that are not unique.
       ...(!envelope.origin && { nonce: this.#environment.randomId() }),
-      reason,
-      error,
-      attempts: String(attempts),
+      ...marksOf(details),
       at: String(this.#environment.clock.wall()),
     });
   }
@@ -158,14 +149,10 @@ export class Letters {
     const envelope = { ...received, id: told('id') ?? received.id, fence: undefined };
     const redrives = Number(told('redrives') ?? 0) || 0;
     const nonce = told('nonce');
-    const reason = REASONS.find((known) => known === told('reason'));
     const letter: DeadLetter = {
       id: `${queue}/${envelope.id}/${redrives}${nonce === undefined ? '' : `/${nonce}`}`,
       envelope,
-      // What the broker itself has put there came too often.
-      reason: reason ?? 'attempts',
-      error: told('error') ?? 'The broker has dead-lettered it.',
-      attempts: Number(told('attempts') ?? 0) || 0,
+      ...detailsOf(told),
       at: Number(told('at') ?? 0) || envelope.time,
     };
     return { message, letter, redrives };

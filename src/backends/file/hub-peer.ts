@@ -162,14 +162,23 @@ export class HubPeer {
   async #listen(number: number): Promise<void> {
     const queue = this.#session.listen({
       message: (envelope) => {
-        if (this.#session.keepsUp())
-          this.#writer.carry([Told.message, number, 0, 0, 0], packEnvelope(envelope));
+        if (this.#hears(number)) this.#writer.carry([Told.message, number, 0, 0, 0], packEnvelope(envelope));
         else this.#missed.set(number, (this.#missed.get(number) ?? 0) + 1);
       },
       missed: () => {},
     });
     this.#listeners.set(number, queue);
     await queue;
+  }
+
+  /** Whether the listener gets the next message. One that has missed some hears of it first, once there is room for many. */
+  #hears(listener: number): boolean {
+    const missed = this.#missed.get(listener);
+    if (missed === undefined) return this.#session.keepsUp();
+    if (this.#writer.bytesWaiting > WAITING_MAX_BYTES / 2) return false;
+    this.#missed.delete(listener);
+    this.#writer.say([Told.missed, listener, missed]);
+    return true;
   }
 
   #listener(number: unknown): Promise<TransientQueue> {
@@ -254,8 +263,8 @@ export class HubPeer {
     return ids.flatMap((id) => {
       const letter = letters.get(id);
       if (!letter) return [];
-      const { envelope, reason, error, attempts, at } = letter;
-      return { id, reason, error, attempts, at, bytes: packEnvelope(envelope) };
+      const { envelope, reason, error, attempts, at, history } = letter;
+      return { id, reason, error, attempts, at, history, bytes: packEnvelope(envelope) };
     });
   }
 }

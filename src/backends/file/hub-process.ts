@@ -37,14 +37,14 @@ export async function runHub(folder: string, options: HubOptions): Promise<void>
   const former = await readHubRecord(places.folder);
   const store = await openStore(places.folder, { environment });
   try {
+    // One that was frozen until now, or was the slower of two, leaves the place to its successor.
+    if (!store.isOurs) throw servedByAnother(places.folder);
     const server = new HubServer(store, environment);
     // Renamed into its place, so that there is no moment without a socket, and none with two.
     const fresh = `${places.socket}.${process.pid}`;
     await unlink(fresh).catch(() => {});
     await server.listen(fresh);
     const { ino } = await stat(fresh);
-    // One that was frozen until now leaves the place to its successor.
-    if (!store.isOurs) throw servedByAnother(places.folder);
     await rename(fresh, places.socket);
     await removeSocketOf(former, places.socket);
     const record = await keepHubRecord(places.folder, places.socket, environment, () => store.isOurs);

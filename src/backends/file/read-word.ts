@@ -1,4 +1,4 @@
-import type { LetterDetails, QueueSpec } from '../../backend.js';
+import type { FailedAttempt, LetterDetails, QueueSpec } from '../../backend.js';
 import { ProtocolError } from '../../model/errors.js';
 import { checkName } from '../../model/names.js';
 import type { Word } from './frames.js';
@@ -47,10 +47,25 @@ const REASONS: readonly LetterDetails['reason'][] = [
 ];
 
 export function readLetter(value: unknown): LetterDetails {
-  const { reason, error, attempts } = readRecord(value);
+  const { reason, error, attempts, history } = readRecord(value);
   const known = REASONS.find((one) => one === reason);
   if (!known) throw new ProtocolError('A dead letter came without a reason.');
-  return { reason: known, error: readText(error), attempts: readNumber(attempts) };
+  return {
+    reason: known,
+    error: readText(error),
+    attempts: readNumber(attempts),
+    history: readHistory(history),
+  };
+}
+
+/** A master of an earlier version says none. */
+function readHistory(value: unknown): readonly FailedAttempt[] {
+  if (value === undefined) return [];
+  if (!Array.isArray(value)) throw new ProtocolError('Something came where a list belongs.');
+  return value.map((failed) => {
+    const { attempt, at, error } = readRecord(failed);
+    return { attempt: readNumber(attempt), at: readNumber(at), error: readText(error) };
+  });
 }
 
 export function readSpec(value: unknown): QueueSpec {

@@ -1,5 +1,5 @@
 import { Packr, Unpackr } from 'msgpackr';
-import type { QueueSpec } from '../../backend.js';
+import type { FailedAttempt, QueueSpec } from '../../backend.js';
 import type { Entry, Letter } from '../hub/durable-queue.js';
 import { Damage } from '../../folder/folder-errors.js';
 import { seal, unseal } from '../../folder/seal.js';
@@ -76,16 +76,33 @@ export function unpackMark(bytes: Uint8Array): Mark {
 }
 
 export function packLetter(letter: Letter): Uint8Array {
-  const { id, reason, error, attempts, at, redrives, envelope } = letter;
+  const { id, reason, error, attempts, at, redrives, envelope, history } = letter;
+  const historyFields = history.map((failed) => [failed.attempt, failed.at, failed.error]);
   return seal(
-    packr.pack([RECORD_VERSION, id, reason, error, attempts, at, redrives, packEnvelope(envelope)]),
+    packr.pack([
+      RECORD_VERSION,
+      id,
+      reason,
+      error,
+      attempts,
+      at,
+      redrives,
+      packEnvelope(envelope),
+      historyFields,
+    ]),
   );
+}
+
+function unpackFailure([attempt, at, error]: readonly [number, number, string]): FailedAttempt {
+  return { attempt, at, error };
 }
 
 /** With the bytes of its message apart. */
 export function unpackLetter(sealed: Uint8Array): { letter: Omit<Letter, 'envelope'>; bytes: Uint8Array } {
-  const [, id, reason, error, attempts, at, redrives, bytes] = unpack('dead letter', sealed);
-  const letter = { id, reason, error, attempts, at, redrives } as Omit<Letter, 'envelope'>;
+  const [, id, reason, error, attempts, at, redrives, bytes, failed] = unpack('dead letter', sealed);
+  // Letters of earlier versions have no history.
+  const history = ((failed ?? []) as [number, number, string][]).map(unpackFailure);
+  const letter = { id, reason, error, attempts, at, redrives, history } as Omit<Letter, 'envelope'>;
   return { letter, bytes: bytes as Uint8Array };
 }
 

@@ -5,18 +5,18 @@ import type { Lab } from './lab.js';
 import type { Member, Owner, Work } from './member.js';
 import { collect, dataOf, numbers } from './records.js';
 
-const details: LetterDetails = { reason: 'rejected', error: 'the handler said no', attempts: 3 };
+const details: LetterDetails = { reason: 'rejected', error: 'the handler said no', attempts: 3, history: [] };
 
 export const deadLetterCases = casesOf('dead-letters', {
   'hold a rejected message, with reason, error, attempts and time': async (lab) => {
     const { master, queue, work } = await busy(lab, ['dead', 'alive']);
     const began = lab.environment.clock.wall();
     const letters: LetterDetails[] = [
-      { reason: 'attempts', error: '', attempts: 10 },
-      { reason: 'rejected', error: 'grüße 🚦\n  at line 2', attempts: 1 },
-      { reason: 'undecodable', error: 'x'.repeat(2_000), attempts: 0 },
-      { reason: 'invalid', error: 'no', attempts: 1 },
-      { reason: 'refused', error: 'no', attempts: 1 },
+      { reason: 'attempts', error: '', attempts: 10, history: [] },
+      { reason: 'rejected', error: 'grüße 🚦\n  at line 2', attempts: 1, history: [] },
+      { reason: 'undecodable', error: 'x'.repeat(2_000), attempts: 0, history: [] },
+      { reason: 'invalid', error: 'no', attempts: 1, history: [] },
+      { reason: 'refused', error: 'no', attempts: 1, history: [] },
     ];
     await master.publishAll('a.c', numbers(1, 5));
     await lab.gets(work.sink, ['dead', 'alive', ...numbers(1, 5)]);
@@ -24,13 +24,26 @@ export const deadLetterCases = casesOf('dead-letters', {
     const found = await collect(master.session.deadLetters(queue));
     assert.deepEqual(found.map(dataOf), numbers(1, 5));
     for (const [at, letter] of letters.entries()) {
-      const { reason, error, attempts } = found[at]!;
-      assert.deepEqual({ reason, error, attempts }, letter);
+      const { reason, error, attempts, history } = found[at]!;
+      assert.deepEqual({ reason, error, attempts, history }, letter);
       assert.equal(found[at]!.envelope.id, work.sink.of(at + 1).envelope.id);
       assert.equal(found[at]!.envelope.topic, 'a.c');
       // Unix time of the broker, which may be another machine.
       assert(Math.abs(found[at]!.at - began) < 600_000);
     }
+  },
+
+  'keep the history of failed attempts': async (lab) => {
+    const { master, queue, work } = await busy(lab, [1]);
+    const history = [
+      { attempt: 1, at: 1_767_225_600_000, error: '' },
+      { attempt: 3, at: 1_767_225_601_500, error: `grüße 🚦\n${'x'.repeat(900)}` },
+    ];
+    await work.sink.of(1).reject({ ...details, history });
+    await master.crash();
+    const next = await lab.connect('next');
+    const [letter] = await collect(next.session.deadLetters(queue));
+    assert.deepEqual(letter!.history, history);
   },
 
   'take a message out of its queue': async (lab) => {

@@ -42,7 +42,7 @@ export const hostileCases = casesOf('hostile', {
       const { ownership, sink } = await next.work(name);
       assert.equal(new TextDecoder().decode(ownership.checkpoint), name);
       await lab.gets(sink, [name]);
-      await sink.of(name).reject({ reason: 'rejected', error: name, attempts: 1 });
+      await sink.of(name).reject({ reason: 'rejected', error: name, attempts: 1, history: [] });
       const letters = await collect(next.session.deadLetters(name));
       assert.deepEqual(
         letters.map(({ error }) => error),
@@ -105,7 +105,7 @@ export const hostileCases = casesOf('hostile', {
     for (const id of ids) await master.publish('a.b', id, { id, origin: undefined });
     await lab.gets(sink, ids);
     for (const delivery of sink.deliveries)
-      await delivery.reject({ reason: 'rejected', error: delivery.envelope.id, attempts: 1 });
+      await delivery.reject({ reason: 'rejected', error: delivery.envelope.id, attempts: 1, history: [] });
     const letters = await collect(master.session.deadLetters(queue));
     assert.equal(new Set(letters.map(({ id }) => id)).size, ids.length);
     for (const { id, error } of letters) {

@@ -64,7 +64,7 @@ export const publishCases = casesOf('publish', {
     ];
     for (const { sink } of [acks, rejects, holds]) await lab.gets(sink, [1]);
     acks.sink.of(1).ack();
-    await rejects.sink.of(1).reject({ reason: 'rejected', error: 'no', attempts: 1 });
+    await rejects.sink.of(1).reject({ reason: 'rejected', error: 'no', attempts: 1, history: [] });
     for (const { consumer } of [acks, rejects, holds]) await consumer.close();
     await master.publish('a.b', 2);
     await lab.gets((await master.consume(queues[0])).sink, [2]);

@@ -140,7 +140,9 @@ export const queueCases = casesOf('queues', {
     await other.publish('a.b', 2);
     await lab.gets(next.sink, [2]);
     work.sink.of(1).ack();
-    await assert.rejects(work.sink.of(1).reject({ reason: 'rejected', error: 'late', attempts: 1 }));
+    await assert.rejects(
+      work.sink.of(1).reject({ reason: 'rejected', error: 'late', attempts: 1, history: [] }),
+    );
     await work.consumer.close().catch(() => {});
     await work.ownership.release().catch(() => {});
     await work.claim.withdraw().catch(() => {});

@@ -76,7 +76,9 @@ export const sessionCases = casesOf('session', {
         master.session.close(),
       ];
       await Promise.allSettled(afterwards);
-      await assert.rejects(work.sink.of(1).reject({ reason: 'rejected', error: '', attempts: 1 }));
+      await assert.rejects(
+        work.sink.of(1).reject({ reason: 'rejected', error: '', attempts: 1, history: [] }),
+      );
       const next = await lab.connect(`after-${end}`);
       await lab.gets((await next.work(queue)).sink, [1]);
     }

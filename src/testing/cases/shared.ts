@@ -122,7 +122,9 @@ export const sharedCases = casesOf('durable-shared', {
     const second = await other.consume(queue);
     await lab.gets(second.sink, [1]);
     first.sink.of(1).ack();
-    await assert.rejects(first.sink.of(1).reject({ reason: 'rejected', error: 'late', attempts: 1 }));
+    await assert.rejects(
+      first.sink.of(1).reject({ reason: 'rejected', error: 'late', attempts: 1, history: [] }),
+    );
     await second.consumer.close();
     await lab.gets((await one.consume(queue)).sink, [1]);
   },

@@ -41,7 +41,9 @@ export const successionCases = Object.entries(endings).flatMap(([ending, end]) =
 
       // Whatever the former owner still says changes nothing.
       former.sink.of(1).ack();
-      await assert.rejects(former.sink.of(2).reject({ reason: 'rejected', error: 'late', attempts: 1 }));
+      await assert.rejects(
+        former.sink.of(2).reject({ reason: 'rejected', error: 'late', attempts: 1, history: [] }),
+      );
       await assert.rejects(former.ownership.save(Uint8Array.of(9), former.sink.deliveries));
       await assert.rejects(former.ownership.bind(['nothing']));
       await assert.rejects(before.session.publish(lab.envelope('a.b', 'late'), former.ownership));
