@@ -7,7 +7,9 @@ export default defineConfig(
   { ignores: ['dist/'] },
   tseslint.configs.strictTypeChecked,
   {
-    languageOptions: { parserOptions: { projectService: { allowDefaultProject: ['eslint.config.js'] } } },
+    languageOptions: {
+      parserOptions: { projectService: { allowDefaultProject: ['eslint.config.js', 'vitest.config.ts'] } },
+    },
     linterOptions: { reportUnusedDisableDirectives: 'error' },
     rules: {
       // A lost promise is a lost error: the reason this linter is here.

@@ -16,6 +16,7 @@ import { Calls, withCalls } from './master/calls.js';
 import { Connection } from './master/connection.js';
 import type { ConsumerHandle } from './master/consumer.js';
 import { Consumers } from './master/consumers.js';
+import { formerOwner } from './master/former-owner.js';
 import type { MasterContext } from './master/context.js';
 import { checkEventName, type MasterEvents } from './master/events.js';
 import {
@@ -107,6 +108,7 @@ export class Master<C extends MaybeCatalogue = undefined> {
       turns,
       producerMemoryMs: limits.producerMemoryMs,
       missed: (count) => this.#subscribers.missed(count),
+      former: (envelope) => events.emit('warning', formerOwner(envelope)),
     });
     const context: MasterContext = {
       limits,

@@ -29,6 +29,7 @@ const layers: { at: RegExp; mayImport: RegExp[] }[] = [
     at: /^src\/backends\/(memory|file)\//,
     mayImport: [/^src\/(model|folder)\//, /^src\/backend\.js$/, /^src\/backends\/hub\//],
   },
+  { at: /^src\/backends\/amqp\//, mayImport: [/^src\/model\//, /^src\/backend\.js$/] },
   { at: /^src\/spool\//, mayImport: [/^src\/(model|folder)\//, /^src\/flow\/(spool|outgoing)\.js$/] },
   { at: /^src\/flow\//, mayImport: [/^src\/model\//, /^src\/backend\.js$/] },
   { at: /^actors\//, mayImport: [/^src\/model\//, /^src\/backend\.js$/] },

@@ -2,6 +2,7 @@ import type { Session, TransientSink } from '../backend.js';
 import { DuplicateFilter } from '../model/duplicates.js';
 import type { Envelope } from '../model/message.js';
 import { Routes } from '../model/routes.js';
+import { SeenEpochs } from '../model/seen-epochs.js';
 import { Bindings } from './bindings.js';
 import { Parcel } from './message-view.js';
 import type { Subscription } from './subscription.js';
@@ -15,16 +16,20 @@ export class Dispatcher implements TransientSink {
   readonly #routes = new Routes<Subscription>();
   readonly #duplicates: DuplicateFilter;
   readonly #turns: Turns;
+  readonly #epochs = new SeenEpochs();
   #bindings: Bindings | undefined;
 
   constructor(options: {
     turns: Turns;
     producerMemoryMs: number;
     missed: (count: number | undefined) => void;
+    /** A former owner's message was dropped. */
+    former: (envelope: Envelope) => void;
   }) {
     this.#turns = options.turns;
     this.#duplicates = new DuplicateFilter({ producerMemoryMs: options.producerMemoryMs });
     this.missed = options.missed;
+    this.#former = options.former;
   }
 
   /** The bindings of this session; those of an earlier one died with it. */
@@ -41,9 +46,11 @@ export class Dispatcher implements TransientSink {
     for (const pattern of subscription.patterns) this.#routes.remove(pattern, subscription);
   }
 
+  readonly #former: (envelope: Envelope) => void;
   readonly missed: (count: number | undefined) => void;
 
   message(envelope: Envelope): void {
+    if (envelope.fence && this.#epochs.isFormer(envelope.fence)) return this.#former(envelope);
     if (envelope.origin && this.#duplicates.seen(envelope.origin, this.#turns.wall)) return;
     const wanted = this.#routes.match(envelope.topic);
     if (wanted.length === 0) return;

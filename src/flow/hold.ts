@@ -13,6 +13,7 @@ import {
   toError,
 } from '../model/errors.js';
 import type { Message } from '../model/message.js';
+import type { SeenEpochs } from '../model/seen-epochs.js';
 import { decide, type RetryPolicy } from '../model/settlement.js';
 import { TurnoverMap } from '../model/turnover-map.js';
 import { answer } from './answer.js';
@@ -52,6 +53,13 @@ export interface PumpPorts {
   readonly catalogue: Catalogue | undefined;
 }
 
+/** What is remembered of messages that came before. */
+export interface HoldMemory {
+  readonly duplicates: DuplicateFilter;
+  readonly epochs: SeenEpochs;
+  readonly setbacks: Setbacks;
+}
+
 /** What a pump tells. */
 export interface PumpReports {
   failed(delivery: Delivery, attempt: number, error: Error): void;
@@ -60,6 +68,8 @@ export interface PumpReports {
   refused(delivery: Delivery, error: Error): void;
   /** A handler still runs `drainTimeoutMs` after its deadline. */
   stuck(delivery: Delivery): void;
+  /** A former owner's message was acked unread: the broker did not refuse it. */
+  former(delivery: Delivery): void;
   /** No more deliveries will come though the session lives. */
   lost(reason: Error): void;
 }
@@ -95,8 +105,7 @@ export class Hold implements Task {
   constructor(
     readonly session: Session,
     readonly ownership: Ownership | undefined,
-    readonly duplicates: DuplicateFilter,
-    setbacks: Setbacks,
+    readonly memory: HoldMemory,
     readonly settings: PumpSettings,
     readonly handler: Handler,
     readonly ports: PumpPorts,
@@ -122,7 +131,7 @@ export class Hold implements Task {
       environment: ports.environment,
       policy: settings.retry,
       lanes: this.#lanes,
-      setbacks,
+      setbacks: memory.setbacks,
       due: () => this.#wake(),
     });
     this.#deadlines = new Deadlines({ clock, graceMs: 20, due: (task) => this.#overdue(task) });
@@ -234,6 +243,12 @@ export class Hold implements Task {
     const twin = this.#inHand.get(key);
     if (twin) {
       (twin.copies ??= []).push(delivery);
+      return undefined;
+    }
+    const { fence } = delivery.envelope;
+    if (fence && this.memory.epochs.isFormer(fence)) {
+      this.#fence.say(() => delivery.ack());
+      this.reports.former(delivery);
       return undefined;
     }
     if (this.#isDuplicate(delivery)) {
@@ -424,7 +439,7 @@ export class Hold implements Task {
   }
 
   #forget({ envelope }: Delivery): void {
-    if (envelope.origin) this.duplicates.forget(envelope.origin);
+    if (envelope.origin) this.memory.duplicates.forget(envelope.origin);
   }
 
   #isInHand(task: DurableTask): boolean {
@@ -433,7 +448,7 @@ export class Hold implements Task {
 
   #isDuplicate({ envelope, redrives }: Delivery): boolean {
     if (!envelope.origin || redrives > 0) return false;
-    return this.duplicates.seen(envelope.origin, this.ports.turns.wall);
+    return this.memory.duplicates.seen(envelope.origin, this.ports.turns.wall);
   }
 
   /** First its deadline, and `drainTimeoutMs` later the patience with it. */

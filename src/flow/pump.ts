@@ -1,12 +1,14 @@
 import type { Ownership, Session } from '../backend.js';
 import { DuplicateFilter } from '../model/duplicates.js';
 import { StoppedError } from '../model/errors.js';
+import { SeenEpochs } from '../model/seen-epochs.js';
 import type { Handler } from './handler.js';
 import { Setbacks } from './setbacks.js';
 import { Hold, type PumpPorts, type PumpReports, type PumpSettings } from './hold.js';
 
 /** The data plane of one durable consumer: opens, drains and abandons what it holds, one hold after the other. */
 export class Pump {
+  readonly #epochs = new SeenEpochs();
   #hold: Hold | undefined;
   readonly #setbacks: Setbacks;
   #closed: Promise<void> = Promise.resolve();
@@ -31,9 +33,10 @@ export class Pump {
     // Under another session or epoch an ack may have been refused: only then can a message come again that is no copy.
     const isSame = last?.session === session && last.ownership === ownership;
     const { producerMemoryMs } = this.settings;
-    const duplicates = isSame ? last.duplicates : new DuplicateFilter({ producerMemoryMs });
+    const duplicates = isSame ? last.memory.duplicates : new DuplicateFilter({ producerMemoryMs });
     const { settings, handler, ports, reports } = this;
-    this.#hold = new Hold(session, ownership, duplicates, this.#setbacks, settings, handler, ports, reports);
+    const memory = { duplicates, epochs: this.#epochs, setbacks: this.#setbacks };
+    this.#hold = new Hold(session, ownership, memory, settings, handler, ports, reports);
     await this.#hold.begin();
   }
 

@@ -1,4 +1,6 @@
+import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import type { Backend } from '../backend.js';
+import { parseAddress } from '../backends/amqp/address.js';
 import { memoryBackend, sharedMemoryBackend } from '../backends/memory/index.js';
 import { BrokerUrlError } from '../model/errors.js';
 import { checkName } from '../model/names.js';
@@ -6,11 +8,14 @@ import { checkName } from '../model/names.js';
 /** Options of a master that only some backends know. */
 export interface BrokerOptions {
   readonly ifHubFrozen: 'report' | 'restart';
+  readonly tls: TlsOptions | undefined;
 }
 
 /** Finds the backend that a `broker` option names. The text of its errors never shows a password. */
-export function findBackend(broker: string | Backend, options: BrokerOptions): Backend {
-  if (typeof broker === 'object' && broker !== null && typeof broker.connect === 'function') return broker;
+export function findBackend(broker: string | readonly string[] | Backend, options: BrokerOptions): Backend {
+  const urls = amqpUrls(broker);
+  if (urls) return amqpBackendAt(urls, options);
+  if (isBackend(broker)) return broker;
   if (typeof broker === 'string') {
     if (broker === 'memory:') return memoryBackend();
     if (broker.startsWith('memory:')) return sharedMemoryBackend(checkName('namespace', broker.slice(7)));
@@ -18,8 +23,33 @@ export function findBackend(broker: string | Backend, options: BrokerOptions): B
   }
   const scheme = typeof broker === 'string' ? /^[a-z][a-z0-9+.-]*:/i.exec(broker)?.[0] : undefined;
   throw new BrokerUrlError(
-    `${scheme ? `"${scheme}"` : 'That'} names no broker. Use "memory:", "memory:NAME", "file:./folder" or a Backend.`,
+    `${scheme ? `"${scheme}"` : 'That'} names no broker. Use "memory:", "memory:NAME", "file:./folder", "amqp://host" or a Backend.`,
   );
+}
+
+function isBackend(broker: unknown): broker is Backend {
+  return (
+    typeof broker === 'object' &&
+    broker !== null &&
+    'connect' in broker &&
+    typeof broker.connect === 'function'
+  );
+}
+
+/** The URLs, if it names a RabbitMQ, or several nodes of one. */
+export function amqpUrls(broker: unknown): readonly string[] | undefined {
+  const urls: readonly unknown[] = Array.isArray(broker) ? broker : [broker];
+  const isUrl = (url: unknown) => typeof url === 'string' && /^amqps?:/i.test(url);
+  return urls.length > 0 && urls.every(isUrl) ? (urls as readonly string[]) : undefined;
+}
+
+function amqpBackendAt(urls: readonly string[], { tls }: BrokerOptions): Backend {
+  // What cannot be read is said before anything is loaded.
+  const name = urls.map((url) => parseAddress(url).shown).join(', ');
+  return loadedLater(name, async () => {
+    const { amqpBackend } = await import('../backends/amqp/index.js');
+    return amqpBackend(urls, tls && { tls });
+  });
 }
 
 function fileBackendAt(broker: string, options: BrokerOptions): Backend {

@@ -13,6 +13,7 @@ import { QueueDeletedError, StoppedError } from '../model/errors.js';
 import { brokerError } from '../model/secrets.js';
 import { Consumer, type ConsumerHandle, type Tell } from './consumer.js';
 import { Consuming } from './consuming.js';
+import { formerOwner } from './former-owner.js';
 import type { MasterContext } from './context.js';
 import type { ConsumerPlan } from './options.js';
 
@@ -163,6 +164,7 @@ export class Consumers {
           events.emit('warning', { code: 'HANDLER_STUCK', text });
           consumer.tellPump({ type: 'pump.stuck' });
         },
+        former: ({ envelope }) => events.emit('warning', formerOwner(envelope)),
         lost: (reason) => {
           consumer.error = brokerError(reason);
           if (reason instanceof QueueDeletedError) {

@@ -1,3 +1,4 @@
+import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import type { Backend, QueueSpec } from '../backend.js';
 import { Catalogue } from '../model/catalogue.js';
 import type { Environment } from '../model/clock.js';
@@ -9,6 +10,7 @@ import { parsePattern, type TopicInput } from '../model/topic.js';
 import type { MaybeCatalogue } from '../model/typed-message.js';
 import type { MailboxOptions } from '../flow/mailbox.js';
 import type { PumpSettings } from '../flow/hold.js';
+import { amqpUrls } from './broker.js';
 
 /** Any XState inspector: an observer, a function, or an object that has one as `inspect`. */
 export type Inspector = unknown;
@@ -23,8 +25,11 @@ export interface RetryOptions {
 export interface MasterOptions<C extends MaybeCatalogue = undefined> {
   /** Unique among the living masters of the namespace. */
   readonly name: string;
-  /** `memory:` (a private hub), `memory:NAME` (shared in this process), `file:./folder`, or a Backend. */
-  readonly broker: string | Backend;
+  /**
+   * `memory:` (a private hub), `memory:NAME` (shared in this process), `file:./folder`, `amqp://…` or `amqps://…`, several of
+   * these URLs of one broker, or a Backend.
+   */
+  readonly broker: string | readonly string[] | Backend;
   /** The catalogue: `publish`, patterns and messages are typed and checked by it. */
   readonly messages?: C;
   /** Masters of different namespaces see nothing of each other. Default `signalbox`. */
@@ -46,6 +51,8 @@ export interface MasterOptions<C extends MaybeCatalogue = undefined> {
   readonly producerMemoryMs?: number;
   /** Of `file:`: say that the hub gives no answer, or kill it, so that another is started. */
   readonly ifHubFrozen?: 'report' | 'restart';
+  /** Of `amqps:`: certificates and the like, as `node:tls` takes them. */
+  readonly tls?: TlsOptions;
   /** Time, chance and names: for tests. */
   readonly environment?: Environment;
 }
@@ -103,7 +110,11 @@ export interface Limits {
   readonly ownerTimeoutMs: number;
   readonly producerMemoryMs: number;
   readonly ifHubFrozen: 'report' | 'restart';
+  readonly tls: TlsOptions | undefined;
 }
+
+/** `ownerTimeoutMs` of RabbitMQ is two heartbeats, and its docs advise against less than 5 s. */
+const AMQP_HEARTBEATS_MS = 2_000;
 
 export function checkMasterOptions(options: MasterOptions<MaybeCatalogue>): Limits {
   checkKeys('createMaster', options, MASTER_OPTIONS);
@@ -119,10 +130,20 @@ export function checkMasterOptions(options: MasterOptions<MaybeCatalogue>): Limi
     maxMessageBytes: positive('maxMessageBytes', options.maxMessageBytes ?? 1_000_000),
     connectTimeoutMs: positive('connectTimeoutMs', options.connectTimeoutMs ?? 30_000),
     drainTimeoutMs: positive('drainTimeoutMs', options.drainTimeoutMs ?? 10_000),
-    ownerTimeoutMs: positive('ownerTimeoutMs', options.ownerTimeoutMs ?? 3_000),
+    ownerTimeoutMs: checkOwnerTimeout(options),
     producerMemoryMs: positive('producerMemoryMs', options.producerMemoryMs ?? 86_400_000),
     ifHubFrozen: oneOf('ifHubFrozen', options.ifHubFrozen ?? 'report', ['report', 'restart']),
+    tls: options.tls,
   };
+}
+
+function checkOwnerTimeout({ ownerTimeoutMs, broker }: MasterOptions<MaybeCatalogue>): number {
+  if (!amqpUrls(broker)) return positive('ownerTimeoutMs', ownerTimeoutMs ?? 3_000);
+  const timeoutMs = positive('ownerTimeoutMs', ownerTimeoutMs ?? 10_000);
+  if (timeoutMs % AMQP_HEARTBEATS_MS === 0) return timeoutMs;
+  throw new OptionError(
+    `ownerTimeoutMs must be a multiple of ${AMQP_HEARTBEATS_MS} with RabbitMQ, not ${timeoutMs}: half of it is the heartbeat, in whole seconds.`,
+  );
 }
 
 function checkSpool(spool: MasterOptions['spool']): Limits['spool'] {
@@ -238,6 +259,7 @@ const MASTER_OPTIONS = [
     'ownerTimeoutMs',
     'producerMemoryMs',
     'ifHubFrozen',
+    'tls',
     'environment',
   ],
 ];

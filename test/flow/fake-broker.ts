@@ -15,6 +15,7 @@ import { DuplicateFilter } from '../../src/model/duplicates.js';
 import { FencedError } from '../../src/model/errors.js';
 import { Payload } from '../../src/model/payload.js';
 import type { Handler } from '../../src/index.js';
+import { SeenEpochs } from '../../src/model/seen-epochs.js';
 import { virtualEnvironment } from '../../src/testing/virtual-clock.js';
 
 /** An ownership in the hands of a test. */
@@ -58,6 +59,7 @@ export interface FakeDelivery {
   readonly begin?: () => Promise<void> | undefined;
   readonly reject?: () => Promise<void>;
   readonly body?: string;
+  readonly fence?: { readonly queue: string; readonly epoch: number };
 }
 
 /** A hold on a broker that does what the test says; what the broker is told is in `said`. */
@@ -91,8 +93,7 @@ export class HoldLab {
     this.hold = new Hold(
       session,
       this.ownership,
-      this.duplicates,
-      this.setbacks,
+      { duplicates: this.duplicates, epochs: new SeenEpochs(), setbacks: this.setbacks },
       {
         queue: 'q',
         concurrency: 1,
@@ -124,6 +125,7 @@ export class HoldLab {
           this.reported.push(`buried ${nameOf(delivery)} ${reason} ${attempts}`),
         refused: (delivery, error) => this.reported.push(`refused ${nameOf(delivery)} ${error.message}`),
         stuck: (delivery) => this.reported.push(`stuck ${dataOf(delivery)}`),
+        former: (delivery) => this.reported.push(`former ${dataOf(delivery)}`),
         lost: (reason) => this.reported.push(`lost ${reason.message}`),
       },
     );
@@ -149,7 +151,7 @@ export class HoldLab {
         payload: body === undefined ? Payload.of(data, { maxBytes: 1_000 }) : Payload.decode(body, undefined),
         origin: { producer: 'p', sequence, open: [[1, Infinity]] },
         resent: false,
-        fence: undefined,
+        fence: options.fence,
       },
       redelivered,
       attempt,

@@ -579,6 +579,25 @@ describe('a handler', () => {
   });
 });
 
+describe('what a former owner has published past the broker', () => {
+  it('is acked, told of and not handled once a higher epoch of its queue was heard', async () => {
+    const { calls, handler, data } = held();
+    const lab = await new HoldLab(handler, { concurrency: 9 }).begin();
+    const fences = [
+      { queue: 'a', epoch: 2 },
+      { queue: 'b', epoch: 1 },
+      { queue: 'a', epoch: 1 },
+      { queue: 'a', epoch: 2 },
+    ];
+    for (const fence of fences) lab.deliver(`${fence.queue}${fence.epoch}`, { fence });
+    lab.deliver('redelivered', { redelivered: true });
+    await lab.pass();
+    expect(data()).toEqual(['a2', 'b1', 'a2', 'redelivered']);
+    expect([calls.length, lab.reported]).toEqual([4, ['former a1']]);
+    expect(lab.said).toContain('ack a1');
+  });
+});
+
 describe('a hold', () => {
   it('whose step throws ends as failed, and does not stand still', async () => {
     const lab = await new HoldLab(() => {}).begin();

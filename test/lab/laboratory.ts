@@ -15,6 +15,7 @@ export interface LaboratoryOptions {
   readonly broker?: string;
   /** Of every master, unless its plan says otherwise. */
   readonly ownerTimeoutMs?: number;
+  readonly namespace?: string;
 }
 
 export type MasterPlan = Partial<CreatePlan> & {
@@ -82,7 +83,8 @@ export class Laboratory {
   }
 
   plan(name: string): CreatePlan {
-    return { name, broker: this.broker, ownerTimeoutMs: this.#options.ownerTimeoutMs ?? 800 };
+    const { ownerTimeoutMs = 800, namespace } = this.#options;
+    return { name, broker: this.broker, ownerTimeoutMs, ...(namespace && { namespace }) };
   }
 
   /** A master whose connections pass a proxy. The hub must run: it is not started from there. */

@@ -31,6 +31,11 @@ export class SocketProxy {
     return proxy;
   }
 
+  /** Of a proxy that listens at a port. */
+  get port(): number {
+    return (this.#server.address() as { port: number }).port;
+  }
+
   get connections(): number {
     return this.#streams.size / 2;
   }

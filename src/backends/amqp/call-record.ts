@@ -1,0 +1,59 @@
+import type { BegunCalls, Token } from './token.js';
+
+/** What is known of the calls of one message. */
+export interface Calls {
+  /** Those known to have begun, over all masters. */
+  readonly attempts: number;
+  /** A handler may have been called with it before. */
+  readonly isFlagged: boolean;
+}
+
+/** So many go into a token: a queue whose messages all kill their process has no more of them than its prefetch. */
+const KEPT_MAX = 2_000;
+
+/**
+ * What an owner knows of the calls of messages that are not settled. The broker flags whatever it has delivered before;
+ * whether a handler was called only the owner knows, and its successor by the token.
+ */
+export class CallRecord {
+  readonly #known: Map<string, Calls>;
+  readonly #wasClean: boolean;
+
+  /** As the former owner left it. */
+  constructor(found: Token | undefined) {
+    this.#wasClean = found?.isClean ?? false;
+    this.#known = new Map(
+      (found?.begun ?? []).map(([key, attempts]) => [key, { attempts, isFlagged: true }]),
+    );
+  }
+
+  /** Of a message that is handed over. */
+  of(key: string, flaggedByBroker: boolean): Calls {
+    return this.#known.get(key) ?? { attempts: 0, isFlagged: flaggedByBroker && !this.#wasClean };
+  }
+
+  begun(key: string, attempts: number): void {
+    this.#known.set(key, { attempts, isFlagged: true });
+  }
+
+  cutOff(key: string): void {
+    const calls = this.#known.get(key);
+    if (calls) this.#known.set(key, { ...calls, attempts: Math.max(0, calls.attempts - 1) });
+  }
+
+  settled(key: string): void {
+    this.#known.delete(key);
+  }
+
+  /** It goes back as it came: the broker will flag it, and we know better. */
+  givenBack(key: string, calls: Calls): void {
+    if (!this.#known.has(key)) this.#known.set(key, calls);
+  }
+
+  /** What the token says of them. */
+  kept(): BegunCalls {
+    const kept: [string, number][] = [];
+    for (const [key, { attempts, isFlagged }] of this.#known) if (isFlagged) kept.push([key, attempts]);
+    return kept.slice(-KEPT_MAX);
+  }
+}
