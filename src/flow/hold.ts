@@ -100,6 +100,8 @@ export class Hold implements Task {
   #scheduled = false;
   /** Calls that run, and for which nobody waits any more. */
   #givenUp = 0;
+  /** While it runs, or is being noted, nothing else begins: if the process dies, it was this one. */
+  #alone: DurableTask | undefined;
   #idle: (() => void)[] = [];
 
   constructor(
@@ -132,6 +134,7 @@ export class Hold implements Task {
       policy: settings.retry,
       lanes: this.#lanes,
       setbacks: memory.setbacks,
+      countsCalls: ownership !== undefined || session.capabilities.exactHandBack,
       due: () => this.#wake(),
     });
     this.#deadlines = new Deadlines({ clock, graceMs: 20, due: (task) => this.#overdue(task) });
@@ -205,6 +208,7 @@ export class Hold implements Task {
     }
     if (task.notBefore > 0 && this.#retries.holdsBack(task)) return true;
     if (task.laneError && this.#hasMoved(task)) return true;
+    if (task.isSuspect) this.#alone = task;
     const noted = task.delivery.begin(task.attempt);
     if (noted) void this.#beginNoted(task, noted);
     else this.#call(task);
@@ -219,8 +223,8 @@ export class Hold implements Task {
 
   #nextTask(): DurableTask | undefined {
     const calls = this.#running.size + this.#noting.size;
-    if (!this.#isDispatching || calls >= this.settings.concurrency) return undefined;
-    return this.#fence.passes() ? this.#lanes.next() : undefined;
+    if (!this.#isDispatching || this.#alone || calls >= this.settings.concurrency) return undefined;
+    return this.#fence.passes() ? this.#lanes.next(calls) : undefined;
   }
 
   #wake(): void {
@@ -346,7 +350,10 @@ export class Hold implements Task {
   }
 
   #call(task: DurableTask): void {
-    if (task.laneError) return this.#failed(task, task.laneError);
+    if (task.laneError) {
+      this.#acquit(task);
+      return this.#failed(task, task.laneError);
+    }
     const call = new Call(task, this.#place, () => this.#spoke(task, call));
     task.call = call;
     this.ports.tally.durableCalls++;
@@ -438,6 +445,12 @@ export class Hold implements Task {
     this.#wake();
   }
 
+  /** The process has outlived its call. */
+  #acquit(task: DurableTask): void {
+    task.isSuspect = false;
+    if (this.#alone === task) this.#alone = undefined;
+  }
+
   #forget({ envelope }: Delivery): void {
     if (envelope.origin) this.memory.duplicates.forget(envelope.origin);
   }
@@ -490,6 +503,7 @@ export class Hold implements Task {
     this.#running.delete(task);
     if (task.call?.isGivenUp) this.#givenUp -= 1;
     task.call = undefined;
+    if (task.isSuspect) this.#acquit(task);
     if (task.isOut) this.#lanes.done(task);
     if (this.#idle.length > 0) this.#tellIfQuiet();
     this.#wake();
