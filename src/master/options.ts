@@ -9,7 +9,7 @@ import { checkName } from '../model/names.js';
 import { parsePattern, type TopicInput } from '../model/topic.js';
 import type { MaybeCatalogue } from '../model/typed-message.js';
 import type { MailboxOptions } from '../flow/mailbox.js';
-import type { PumpSettings } from '../flow/hold.js';
+import type { PumpSettings } from '../flow/pump-ports.js';
 import { amqpUrls } from './broker.js';
 
 /** Any XState inspector: an observer, a function, or an object that has one as `inspect`. */
