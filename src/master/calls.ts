@@ -88,9 +88,13 @@ export class Calls {
       this.#ports.events.emit('gap', { subscription, reason: 'mailbox', missed }),
     );
     const subscription = await this.subscribe(pattern, options, stream.handler);
+    // The loop does not wait until the broker has let go.
+    const abort = () => stream.fail(signal!.reason);
+    if (signal?.aborted) abort();
+    signal?.addEventListener('abort', abort, { once: true });
     void subscription.ended.then(() => {
-      if (signal?.aborted) stream.fail(signal.reason);
-      else if (subscription.error) stream.fail(subscription.error);
+      signal?.removeEventListener('abort', abort);
+      if (subscription.error) stream.fail(subscription.error);
       else stream.end();
     });
     return stream.from(subscription);

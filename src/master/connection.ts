@@ -1,6 +1,6 @@
 import { sessionMachine, type SessionEvent, type SessionState, type Trouble } from '../../actors/session.js';
 import { fillPromise, fillResource } from '../../actors/slots.js';
-import type { Backend } from '../backend.js';
+import type { Backend, Session } from '../backend.js';
 import type { Drains } from '../flow/drains.js';
 import type { Events } from '../flow/events.js';
 import type { Link } from '../flow/link.js';
@@ -73,7 +73,7 @@ export class Connection {
       connectTimeoutMs,
     );
     try {
-      const session = await this.#backend.connect({
+      const connecting = this.#backend.connect({
         namespace,
         master: name,
         incarnation: this.#incarnation,
@@ -86,10 +86,11 @@ export class Connection {
           warning: (code, text) => this.#events.emit('warning', { code, text: withoutSecrets(text) }),
         },
       });
-      if (signal.aborted) await session.close();
-      else this.#link.up(session);
+      this.#link.up(await inTime(connecting, attemptEnds.signal));
       return undefined;
     } catch (thrown) {
+      // Nobody waits for it any more.
+      if (signal.aborted) return undefined;
       return this.#troubleOf(brokerError(thrown), attempt);
     } finally {
       environment.clock.clearTimeout(timer);
@@ -128,4 +129,18 @@ export class Connection {
     if (state === 'connected') this.#trouble = undefined;
     this.#events.emit('session', { state, reason, attempt, delayMs: waits });
   }
+}
+
+/** A session that comes too late is closed: a backend that does not heed the signal holds nobody up. */
+async function inTime(connecting: Promise<Session>, signal: AbortSignal): Promise<Session> {
+  const late = new Promise<never>((_, reject) =>
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }),
+  );
+  const session = await Promise.race([connecting, late]).catch((thrown: unknown) => {
+    void connecting.then((session) => session.close()).catch(() => {});
+    throw thrown;
+  });
+  if (!signal.aborted) return session;
+  await session.close();
+  throw signal.reason;
 }
