@@ -7,6 +7,7 @@ import type { Link } from '../flow/link.js';
 import { delayMs } from '../model/backoff.js';
 import { ConnectError, StoppedError, isRetryable } from '../model/errors.js';
 import { brokerError, withoutSecrets } from '../model/secrets.js';
+import { Alarm } from './alarm.js';
 import type { MasterEvents } from './events.js';
 import type { Limits } from './options.js';
 
@@ -22,7 +23,8 @@ export class Connection {
   readonly #events: Events<MasterEvents>;
   readonly #incarnation: string;
   #trouble: Error | undefined;
-  #tell: (event: SessionEvent) => void = () => {};
+  /** Of the present session. */
+  #alarm = new Alarm();
 
   constructor(ports: {
     backend: Backend;
@@ -72,6 +74,7 @@ export class Connection {
         ),
       connectTimeoutMs,
     );
+    const alarm = new Alarm();
     try {
       const connecting = this.#backend.connect({
         namespace,
@@ -81,12 +84,14 @@ export class Connection {
         environment,
         signal: attemptEnds.signal,
         sink: {
-          blocked: (reason) => this.#tell({ type: 'session.blocked', reason: withoutSecrets(reason) }),
-          unblocked: () => this.#tell({ type: 'session.unblocked' }),
+          blocked: (reason) => alarm.blocked(withoutSecrets(reason)),
+          unblocked: () => alarm.unblocked(),
           warning: (code, text) => this.#events.emit('warning', { code, text: withoutSecrets(text) }),
         },
       });
-      this.#link.up(await inTime(connecting, attemptEnds.signal));
+      const session = await inTime(connecting, attemptEnds.signal);
+      this.#alarm = alarm;
+      this.#link.up(session);
       return undefined;
     } catch (thrown) {
       // Nobody waits for it any more.
@@ -100,8 +105,8 @@ export class Connection {
 
   #watch(tell: (event: SessionEvent) => void): () => void {
     const session = this.#link.session!;
-    this.#tell = tell;
     let watching = true;
+    const leave = this.#alarm.listen(tell);
     void session.closed.then((reason) => {
       const error = reason ? brokerError(reason) : new StoppedError('The session was closed.');
       this.#link.down(error);
@@ -109,7 +114,7 @@ export class Connection {
     });
     return () => {
       watching = false;
-      this.#tell = () => {};
+      leave();
     };
   }
 
