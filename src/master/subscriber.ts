@@ -32,6 +32,8 @@ export interface SubscriberPlan {
   readonly signal: AbortSignal | undefined;
   /** Checks what the handler gets and publishes. */
   readonly catalogue: Catalogue | undefined;
+  /** Takes what the mailbox has missed, instead of a `gap` event. */
+  readonly overflowed: ((missed: number) => void) | undefined;
 }
 
 /** What all subscribers of a master share. */
@@ -65,16 +67,18 @@ export class Subscriber implements SubscriptionHandle, SubscriptionReports, Date
   trouble: Error | undefined;
   error: Error | undefined;
   readonly #ports: SubscriberPorts;
+  readonly #overflowed: SubscriberPlan['overflowed'];
 
   constructor(
     readonly number: number,
-    { patterns, mailbox }: SubscriberPlan,
+    { patterns, mailbox, overflowed }: SubscriberPlan,
     handler: Handler,
     ports: SubscriberPorts,
   ) {
     this.id = `subscriber-${number}`;
     this.patterns = patterns;
     this.#ports = ports;
+    this.#overflowed = overflowed;
     this.subscription = new Subscription(patterns, handler, mailbox, ports, this);
   }
 
@@ -98,6 +102,7 @@ export class Subscriber implements SubscriptionHandle, SubscriptionReports, Date
   }
 
   overflowed(missed: number): void {
-    this.#ports.events.emit('gap', { subscription: this, reason: 'mailbox', missed });
+    if (this.#overflowed) this.#overflowed(missed);
+    else this.#ports.events.emit('gap', { subscription: this, reason: 'mailbox', missed });
   }
 }
