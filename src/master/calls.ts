@@ -11,6 +11,7 @@ import type { Consumers } from './consumers.js';
 import type { MasterEvents } from './events.js';
 import {
   checkConsumeOptions,
+  checkIsolation,
   checkKeys,
   checkMailbox,
   checkSignal,
@@ -60,12 +61,13 @@ export class Calls {
     overflowed?: (missed: number) => void,
   ): Promise<SubscriptionHandle> {
     this.#ports.checkRunning();
-    checkKeys('subscribe', given, ['mailbox', 'signal']);
+    checkKeys('subscribe', given, ['mailbox', 'isolation', 'signal']);
     const mailbox = checkMailbox(given.mailbox);
+    const isolation = checkIsolation(given.isolation);
     const signal = checkSignal(given.signal);
     const patterns = this.#checkPatterns(pattern);
     signal?.throwIfAborted();
-    const plan = { patterns, mailbox, signal, catalogue: this.#catalogue, overflowed };
+    const plan = { patterns, mailbox, isolation, signal, catalogue: this.#catalogue, overflowed };
     return this.#ports.subscribers.start(plan, handler);
   }
 
@@ -89,7 +91,7 @@ export class Calls {
     pattern: PatternInput,
     options: SubscribeOptions = {},
   ): Promise<AsyncIterableIterator<Message>> {
-    checkKeys('messages', options, ['mailbox', 'signal']);
+    checkKeys('messages', options, ['mailbox', 'isolation', 'signal']);
     const signal = checkSignal(options.signal);
     const bounds = checkMailbox(options.mailbox);
     const { limits, events } = this.#ports;

@@ -73,6 +73,11 @@ export interface StopOptions {
 export interface SubscribeOptions {
   /** How many messages wait for the handler, and which go when there are more. */
   readonly mailbox?: Partial<MailboxOptions>;
+  /**
+   * `shared` (default): one queue at the broker for all subscribers of this master, which is cheap. `queue`: one of its own,
+   * so that what the broker does to it is nobody else's affair.
+   */
+  readonly isolation?: 'shared' | 'queue';
   /** Ends the subscription. */
   readonly signal?: AbortSignal;
 }
@@ -155,6 +160,10 @@ function checkSpool(spool: MasterOptions['spool']): Limits['spool'] {
   if (typeof folder !== 'string' || folder === '' || folder.includes('\0'))
     throw new OptionError('spool must be a folder, or { folder, bytesMax }.');
   return { folder, bytesMax: wholeNumber('spool.bytesMax', bytesMax) };
+}
+
+export function checkIsolation(isolation: SubscribeOptions['isolation']): 'shared' | 'queue' {
+  return oneOf('isolation', isolation ?? 'shared', ['shared', 'queue']);
 }
 
 export function checkMailbox(mailbox: SubscribeOptions['mailbox'] = {}): MailboxOptions {

@@ -1,6 +1,7 @@
 import type { SubscriberStatus } from '../../actors/subscriber.js';
 import type { Bindings } from '../flow/bindings.js';
 import type { Dated } from '../flow/deadlines.js';
+import type { Dispatcher } from '../flow/dispatcher.js';
 import { Deferred } from '../flow/deferred.js';
 import type { Events } from '../flow/events.js';
 import type { Handler } from '../flow/handler.js';
@@ -29,6 +30,7 @@ export interface SubscriberPlan {
   /** Normal forms. */
   readonly patterns: readonly string[];
   readonly mailbox: MailboxOptions;
+  readonly isolation: 'shared' | 'queue';
   readonly signal: AbortSignal | undefined;
   /** Checks what the handler gets and publishes. */
   readonly catalogue: Catalogue | undefined;
@@ -38,6 +40,8 @@ export interface SubscriberPlan {
 
 /** What all subscribers of a master share. */
 export interface SubscriberPorts extends SubscriptionPorts {
+  /** Of all who share a queue. */
+  readonly dispatcher: Dispatcher;
   readonly events: Events<MasterEvents>;
   /** Asks for its end. Without effect when it has ended. */
   stop(subscriber: Subscriber): void;
@@ -54,6 +58,7 @@ export class Subscriber implements SubscriptionHandle, SubscriptionReports, Date
   readonly id: string;
   readonly patterns: readonly string[];
   readonly subscription: Subscription;
+  readonly dispatcher: Dispatcher;
   readonly ready = new Deferred<void>();
   readonly over = new Deferred<void>();
   status: SubscriberStatus = 'declaring';
@@ -71,7 +76,7 @@ export class Subscriber implements SubscriptionHandle, SubscriptionReports, Date
 
   constructor(
     readonly number: number,
-    { patterns, mailbox, overflowed }: SubscriberPlan,
+    { patterns, mailbox, isolation, overflowed }: SubscriberPlan,
     handler: Handler,
     ports: SubscriberPorts,
   ) {
@@ -79,6 +84,8 @@ export class Subscriber implements SubscriptionHandle, SubscriptionReports, Date
     this.patterns = patterns;
     this.#ports = ports;
     this.#overflowed = overflowed;
+    this.dispatcher =
+      isolation === 'shared' ? ports.dispatcher : ports.dispatcher.apart((count) => this.missed(count));
     this.subscription = new Subscription(patterns, handler, mailbox, ports, this);
   }
 
@@ -103,6 +110,11 @@ export class Subscriber implements SubscriptionHandle, SubscriptionReports, Date
 
   overflowed(missed: number): void {
     if (this.#overflowed) this.#overflowed(missed);
-    else this.#ports.events.emit('gap', { subscription: this, reason: 'mailbox', missed });
+    else this.missed(missed);
+  }
+
+  /** It has not kept up: its mailbox was full, or the broker left out messages. */
+  missed(missed: number | undefined): void {
+    this.#ports.events.emit('gap', { subscription: this, reason: 'mailbox', missed });
   }
 }
