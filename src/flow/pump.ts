@@ -4,7 +4,8 @@ import { StoppedError } from '../model/errors.js';
 import { SeenEpochs } from '../model/seen-epochs.js';
 import type { Handler } from './handler.js';
 import { Setbacks } from './setbacks.js';
-import { Hold, type PumpPorts, type PumpReports, type PumpSettings } from './hold.js';
+import { Hold } from './hold.js';
+import type { PumpPorts, PumpReports, PumpSettings } from './pump-ports.js';
 
 /** The data plane of one durable consumer: opens, drains and abandons what it holds, one hold after the other. */
 export class Pump {

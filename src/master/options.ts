@@ -9,7 +9,8 @@ import { checkName } from '../model/names.js';
 import { parsePattern, type TopicInput } from '../model/topic.js';
 import type { MaybeCatalogue } from '../model/typed-message.js';
 import type { MailboxOptions } from '../flow/mailbox.js';
-import type { PumpSettings } from '../flow/hold.js';
+import type { UntilOptions } from '../flow/statuses.js';
+import type { PumpSettings } from '../flow/pump-ports.js';
 import { amqpUrls } from './broker.js';
 
 /** Any XState inspector: an observer, a function, or an object that has one as `inspect`. */
@@ -239,6 +240,13 @@ function checkRetry(retry: RetryOptions = {}): PumpSettings['retry'] {
       `retry.minDelayMs (${minDelayMs}) must not be more than retry.maxDelayMs (${maxDelayMs}).`,
     );
   return { attemptsMax, minDelayMs, maxDelayMs };
+}
+
+/** What `until` takes; it waits with its own default. */
+export function checkUntil(options: UntilOptions): void {
+  checkKeys('until', options, ['timeoutMs', 'signal']);
+  if (options.timeoutMs !== undefined) positive('timeoutMs', options.timeoutMs);
+  checkSignal(options.signal);
 }
 
 /** Also one of another realm, or of a library. */

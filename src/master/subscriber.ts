@@ -34,6 +34,8 @@ export interface SubscriberPlan {
   readonly signal: AbortSignal | undefined;
   /** Checks what the handler gets and publishes. */
   readonly catalogue: Catalogue | undefined;
+  /** Takes what the mailbox has missed, instead of a `gap` event. */
+  readonly overflowed: ((missed: number) => void) | undefined;
 }
 
 /** What all subscribers of a master share. */
@@ -70,16 +72,18 @@ export class Subscriber implements SubscriptionHandle, SubscriptionReports, Date
   trouble: Error | undefined;
   error: Error | undefined;
   readonly #ports: SubscriberPorts;
+  readonly #overflowed: SubscriberPlan['overflowed'];
 
   constructor(
     readonly number: number,
-    { patterns, mailbox, isolation }: SubscriberPlan,
+    { patterns, mailbox, isolation, overflowed }: SubscriberPlan,
     handler: Handler,
     ports: SubscriberPorts,
   ) {
     this.id = `subscriber-${number}`;
     this.patterns = patterns;
     this.#ports = ports;
+    this.#overflowed = overflowed;
     this.dispatcher =
       isolation === 'shared' ? ports.dispatcher : ports.dispatcher.apart((count) => this.missed(count));
     this.subscription = new Subscription(patterns, handler, mailbox, ports, this);
@@ -105,7 +109,8 @@ export class Subscriber implements SubscriptionHandle, SubscriptionReports, Date
   }
 
   overflowed(missed: number): void {
-    this.missed(missed);
+    if (this.#overflowed) this.#overflowed(missed);
+    else this.missed(missed);
   }
 
   /** It has not kept up: its mailbox was full, or the broker left out messages. */
