@@ -10,6 +10,9 @@ const benches: Record<string, () => Promise<{ run(): Promise<Result[]> }>> = {
   failover: () => import('./failover.js'),
   soak: () => import('./soak.js'),
   file: () => import('./file.js'),
+  amqp: () => import('./amqp/throughput.js'),
+  'fanout-amqp': () => import('./amqp/fanout.js'),
+  'failover-amqp': () => import('./amqp/failover.js'),
 };
 
 const { values, positionals } = parseArgs({
