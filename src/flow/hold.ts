@@ -103,7 +103,7 @@ export class Hold implements Task {
   #idle: (() => void)[] = [];
 
   constructor(
-    readonly session: Session,
+    readonly session: Pick<Session, 'consume'>,
     readonly ownership: Ownership | undefined,
     readonly memory: HoldMemory,
     readonly settings: PumpSettings,
