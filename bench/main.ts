@@ -10,6 +10,8 @@ const benches: Record<string, () => Promise<{ run(): Promise<Result[]> }>> = {
   failover: () => import('./failover.js'),
   soak: () => import('./soak.js'),
   file: () => import('./file.js'),
+  'soak-schedulers': () => import('./soak-schedulers.js'),
+  schedulers: () => import('./schedulers.js'),
 };
 
 const { values, positionals } = parseArgs({
@@ -17,6 +19,7 @@ const { values, positionals } = parseArgs({
   // Of one benchmark: it reads them itself.
   options: {
     json: { type: 'boolean' },
+    broker: { type: 'string' },
     kills: { type: 'string' },
     rate: { type: 'string' },
     seed: { type: 'string' },
