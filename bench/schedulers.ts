@@ -47,11 +47,8 @@ export async function run(): Promise<Result[]> {
   const start = (name: string) => createMaster({ name, broker, namespace, publishWindow: WINDOW });
   const [publisher, first, second] = [await start('publisher'), await start('first'), await start('second')];
   try {
-    console.log('x');
     const shared = await rates(publisher, first, 'shared', isFile ? 40_000 : 10_000, undefined);
-    console.log(shared);
     const single = await rates(publisher, first, 'single', isFile ? 3_000 : 1_000, 1);
-    console.log(single);
     const takeovers: number[] = [];
     for (let round = 0; round < TAKEOVERS; round++)
       takeovers.push(await takeover(publisher, [first, second], round));

@@ -5,7 +5,7 @@ import { SCHEDULERS } from './folding.js';
  * A master in a process of its own that runs, or stands by for, two schedulers, and is meant to be killed.
  */
 
-const [, , broker, namespace, name, ownerTimeoutMs] = process.argv as string[];
+const [, , broker, namespace, name, ownerTimeoutMs] = process.argv;
 const master = await createMaster({
   ...{ name: name!, broker: broker!, namespace: namespace! },
   ownerTimeoutMs: Number(ownerTimeoutMs),

@@ -111,7 +111,7 @@ describe('a scheduler that crashes', () => {
               await lab.advance(one.ms);
             } else
               for (let n = 0; n < one.count; n++) {
-                actor.send({ type: one.topic } as never);
+                actor.send({ type: one.topic });
                 lab.publish(one.topic, n);
                 if (n === one.count - 1) await lab.settle();
               }

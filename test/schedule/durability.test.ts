@@ -14,13 +14,18 @@ const reminder = setup({
     context: {} as { asked: Map<string, Date> },
     events: {} as { type: string; message: Message<string> },
   },
-  actions: { remind: emit(({ context }) => say('remind', [...context.asked.keys()])) },
+  actions: {
+    remember: assign({
+      asked: ({ context, event }) => new Map(context.asked).set(event.message.data, event.message.time),
+    }),
+    remind: emit(({ context }) => say('remind', [...context.asked.keys()])),
+  },
 }).createMachine({
   id: 'reminder',
   context: { asked: new Map<string, Date>() },
   initial: 'idle',
   states: {
-    idle: { on: { 'ask.new': { target: 'asked', actions: 'remember' as never } } },
+    idle: { on: { 'ask.new': { target: 'asked', actions: 'remember' } } },
     asked: {
       after: { 1000: { target: 'asked', reenter: true, actions: 'remind' } },
       on: { 'ask.done': 'idle' },
@@ -32,14 +37,7 @@ function say(topic: string, data: unknown) {
   return { type: 'publish', topic, data };
 }
 
-const remembering = reminder.provide({
-  actions: {
-    remember: assign({
-      asked: ({ context, event }) => new Map(context.asked).set(event.message.data, event.message.time),
-    }),
-  } as never,
-});
-const asks = { bindings: ['ask.*'], logic: remembering };
+const asks = { bindings: ['ask.*'], logic: reminder };
 
 describe('timers of a scheduler', () => {
   it('fire for as long as their state is there', async () => {
@@ -111,7 +109,7 @@ describe('a transition that throws', () => {
   it('takes an emission that cannot be one with it', async () => {
     await using master = await createTestMaster();
     const bad = createMachine({
-      on: { 'numbers.new': { actions: emit({ type: 'publish', topic: 'a..b', data: 1 } as never) } },
+      on: { 'numbers.new': { actions: emit({ type: 'publish', topic: 'a..b', data: 1 }) } },
     });
     await master.schedule('bad', { bindings: ['numbers.*'], logic: bad, retry: { attemptsMax: 1 } });
     await master.publish('numbers.new', 1);
@@ -181,7 +179,10 @@ describe('another version of the machine', () => {
     await using master = await before();
     const options = { bindings: ['numbers.*'], logic: next, version: 2 };
     const error = await rejection(master.until(master.schedule('sums', options)));
-    expect(error).toMatchObject({ code: 'ERR_SCHEDULER_STATE', message: expect.stringMatching(/1.*2/) });
+    expect(error).toMatchObject({
+      code: 'ERR_SCHEDULER_STATE',
+      message: expect.stringMatching(/1.*2/) as string,
+    });
     expect(error.message).toMatch(/migrate/);
   });
 
@@ -260,7 +261,10 @@ describe('what a machine invokes', () => {
       states: { a: { initial: 'b', states: { b: { invoke: { src: 'tick' } } } } },
     });
     const error = await rejection(master.schedule('tick', { bindings: ['x'], logic: callback }));
-    expect(error).toMatchObject({ code: 'ERR_SCHEDULER_LOGIC', message: expect.stringContaining('tick') });
+    expect(error).toMatchObject({
+      code: 'ERR_SCHEDULER_LOGIC',
+      message: expect.stringContaining('tick') as string,
+    });
     const spawning = createMachine({ entry: spawnChild(fromCallback(() => {}) as never, { id: 'child' }) });
     expect(await rejection(master.schedule('tick', { bindings: ['x'], logic: spawning }))).toMatchObject({
       code: 'ERR_SCHEDULER_LOGIC',
@@ -285,7 +289,7 @@ describe('a state that cannot be saved', () => {
     await master.publish('grow', 20_000_000);
     await master.until(scheduler.until('failed'));
     expect(lost).toMatchObject([
-      { code: 'ERR_CHECKPOINT_TOO_LARGE', message: expect.stringMatching(/200\d{5}/) },
+      { code: 'ERR_CHECKPOINT_TOO_LARGE', message: expect.stringMatching(/200\d{5}/) as string },
     ]);
     await master.clock.advance(10);
     expect(await master.queues()).toMatchObject([{ depth: 1 }]);
