@@ -43,6 +43,9 @@ export interface SessionSink {
   warning(code: string, text: string): void;
 }
 
+/** Of messages that share an answer, those that were not taken, and why. */
+export type Refusals = ReadonlyMap<Envelope, Error>;
+
 /** One established broker connection. Every call after its end rejects with a SessionLostError. */
 export interface Session {
   /** Told by what was read back, not by a version number alone. */
@@ -56,8 +59,11 @@ export interface Session {
    * the outcome unknown; any other error says that nothing was taken, except a QueueFullError: other queues may have it.
    * With a fence, about which the caller has asked `valid()` in the same turn: FencedError once the ownership has ended.
    * The backend writes what receivers need of the fence; what `envelope.fence` holds is ignored.
+   *
+   * Messages published one after the other that the broker answers for with one word may share a promise. It resolves when
+   * all of them have their answer, with those that were refused; a message that has its promise alone rejects.
    */
-  publish(envelope: Envelope, fence?: Ownership): Promise<void>;
+  publish(envelope: Envelope, fence?: Ownership): Promise<Refusals | void>;
 
   /** A transient queue of this session's own: it and its bindings die with the session. */
   listen(sink: TransientSink): Promise<TransientQueue>;

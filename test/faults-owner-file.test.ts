@@ -122,4 +122,27 @@ describe('file: an owner', () => {
     expect(owners.filter(({ isAlive }) => isAlive).length).toBeGreaterThanOrEqual(2);
     expect(await lab.verdict()).toMatchObject(clean);
   });
+
+  it('of several calls at a time dies of one message, and that one alone is a dead letter', async () => {
+    const [watcher, ...owners] = await lab.masters('watcher', 'a', 'b', 'c', 'd', 'e', 'f');
+    const consume = {
+      queue: QUEUE,
+      bindings: ['t.#'],
+      concurrency: 5,
+      handlerMs: 20,
+      deadlySequence: 3,
+      attemptsMax: 2,
+    };
+    for (const owner of owners) await owner.call('consume', consume);
+    await watcher!.call('publish', { ...publish, queues: [], count: 12 });
+    const letters = () => lab.of('said').filter(({ event }) => event === 'dead-letter');
+    await eventually('there is a dead letter', () => letters().length > 0);
+    const poison = lab.of('begun').find(({ sequence }) => sequence === 3)!.id;
+    expect(letters().map(({ detail }) => detail['id'])).toEqual([poison]);
+    const neighbours = () => new Set(lab.of('handled').map(({ id }) => id)).size;
+    await eventually('all others are handled', () => neighbours() === 11);
+    expect(letters()).toHaveLength(1);
+    expect(owners.filter(({ isAlive }) => isAlive).length).toBeGreaterThanOrEqual(2);
+    expect(await lab.verdict()).toMatchObject(clean);
+  });
 });

@@ -9,6 +9,7 @@ import {
   type Master,
   type MasterOptions,
   type MaybeCatalogue,
+  type TimeoutError,
 } from '../src/index.js';
 import { eventually, rejection } from './eventually.js';
 import { started } from './master/farm.js';
@@ -141,7 +142,7 @@ describe('schemas that answer later', () => {
     const controller = new AbortController();
     const aborted = rejection(master.publish('slow.x', { n: 2 }, { signal: controller.signal }));
     const behind = master.publish('fast', 3);
-    expect(await never).toMatchObject({ code: 'ERR_DEADLINE' });
+    expect(await never).toMatchObject({ code: 'ERR_TIMEOUT', outcome: 'not-sent' });
     controller.abort(new Error('no more'));
     expect(await aborted).toMatchObject({ message: 'no more' });
     await behind;
@@ -151,6 +152,33 @@ describe('schemas that answer later', () => {
     await asked(4);
     await master.stop();
     expect(await stopped).toMatchObject({ code: 'ERR_STOPPED' });
+  });
+
+  it('leave a publish past its deadline unsent, which can be retried under its id', async () => {
+    const create = farm();
+    const { catalogue, waiting, asked } = slow();
+    const [master, other] = [await create('a', { messages: catalogue }), await create('b')];
+    const got: unknown[] = [];
+    await other.subscribe('#', ({ id, data }) => got.push([id, data]));
+    const late = async (n: number) => {
+      const error = await rejection(master.publish('slow.x', { n }, { timeoutMs: 5 }));
+      expect(error).toMatchObject({ code: 'ERR_TIMEOUT', outcome: 'not-sent' });
+      expect((error.cause as Error).message).toMatch(/schema/);
+      return error as TimeoutError;
+    };
+    const valid = await late(1);
+    await asked(1);
+    // It still has no answer.
+    expect(await rejection(valid.retry())).toMatchObject({ id: valid.id, outcome: 'not-sent' });
+    waiting.get(1)!(true);
+    expect(await valid.retry()).toEqual({ id: valid.id, outcome: 'confirmed' });
+    expect(await rejection(valid.retry())).toMatchObject({ code: 'ERR_RETRY_EXPIRED' });
+    const invalid = await late(2);
+    await asked(2);
+    waiting.get(2)!(false);
+    expect(await rejection(invalid.retry())).toMatchObject({ code: 'ERR_INVALID_DATA' });
+    await eventually('it has come', () => got.length === 1);
+    expect(got).toEqual([[valid.id, { n: 1 }]]);
   });
 
   it('keep the order in which a handler gets messages', async () => {

@@ -5,13 +5,14 @@ import { Turnstile } from './turnstile.js';
 
 /** A publish before its data is known to be valid. */
 export interface Candidate {
-  readonly topic: string;
   /** What its schema says: rejects if the data is invalid. */
   readonly verdict: Promise<unknown> | undefined;
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
   /** Publishes it, within what is left of its time. */
   readonly send: (timeoutMs: number) => Promise<Receipt>;
+  /** What its publisher is told at its deadline. Nothing was sent. */
+  readonly overdue: (cause: Error) => Error;
 }
 
 /**
@@ -36,7 +37,7 @@ export class Admission {
   }
 
   admit(candidate: Candidate): Promise<Receipt> {
-    const { topic, timeoutMs, signal, verdict } = candidate;
+    const { timeoutMs, signal, verdict } = candidate;
     const began = this.#clock.now();
     verdict?.catch(() => {});
     if (this.#stopped) return Promise.reject(new StoppedError('The master has stopped: nothing was sent.'));
@@ -59,8 +60,11 @@ export class Admission {
         reject(reason);
       };
       const abort = () => giveUp(signal!.reason);
-      const overdue = `The data on "${topic}" was not validated within ${timeoutMs} ms; nothing was sent.`;
-      const timer = this.#clock.setTimeout(() => giveUp(new DeadlineError(overdue)), timeoutMs);
+      const overdue = () => {
+        const whose = verdict ? 'Its schema' : 'The schema of a message before it';
+        giveUp(candidate.overdue(new DeadlineError(`${whose} had not answered after ${timeoutMs} ms.`)));
+      };
+      const timer = this.#clock.setTimeout(overdue, timeoutMs);
       signal?.addEventListener('abort', abort, { once: true });
       this.#pending.add(giveUp);
       const send = () => {

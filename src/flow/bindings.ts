@@ -41,6 +41,15 @@ export class Bindings {
     if (binding.users === 0 && this.#bindings.get(pattern) === binding) this.#bindings.delete(pattern);
   }
 
+  /** All of them end with their queue. */
+  async close(): Promise<void> {
+    const listening = this.#queue;
+    this.#queue = undefined;
+    this.#bindings.clear();
+    const queue = await listening?.catch(nothing);
+    await queue?.close();
+  }
+
   async #bind(pattern: string): Promise<void> {
     const queue = await (this.#queue ??= this.#listen());
     await queue.bind(pattern);

@@ -1,4 +1,4 @@
-import type { Ownership, Session } from '../backend.js';
+import type { Ownership, Refusals, Session } from '../backend.js';
 import type { Envelope } from '../model/message.js';
 import type { Outgoing } from './outgoing.js';
 
@@ -10,7 +10,7 @@ export interface ConfirmPorts {
 
 /** Messages that get one answer. */
 interface Batch {
-  readonly answer: Promise<void>;
+  readonly answer: Promise<Refusals | void>;
   readonly over: Session;
   readonly messages: Outgoing[];
 }
@@ -30,6 +30,7 @@ export class Confirms {
 
   /** Hands a message over. */
   send(message: Outgoing, envelope: Envelope, over: Session): void {
+    message.sent = envelope;
     const answer = publish(over, envelope, message.terms.fence);
     const open = this.#open;
     // Two sessions may give the same promise: one that is settled already.
@@ -40,15 +41,24 @@ export class Confirms {
   #begin(batch: Batch): void {
     const { answer, messages, over } = (this.#open = batch);
     answer.then(
-      () => {
+      (refusals) => {
         this.#close(batch);
-        this.#ports.confirmed(messages, over);
+        if (refusals) this.#answered(batch, refusals);
+        else this.#ports.confirmed(messages, over);
       },
       (error: unknown) => {
         this.#close(batch);
         this.#ports.refused(messages, over, error);
       },
     );
+  }
+
+  #answered({ messages, over }: Batch, refusals: Refusals): void {
+    for (const message of messages) {
+      const error = refusals.get(message.sent!);
+      if (error) this.#ports.refused([message], over, error);
+      else this.#ports.confirmed([message], over);
+    }
   }
 
   /** Nobody who is sent from now on may join those who have their answer. */
@@ -58,7 +68,11 @@ export class Confirms {
 }
 
 /** A backend that throws where it should reject has refused as well. */
-function publish(session: Session, envelope: Envelope, fence: Ownership | undefined): Promise<void> {
+function publish(
+  session: Session,
+  envelope: Envelope,
+  fence: Ownership | undefined,
+): Promise<Refusals | void> {
   try {
     return session.publish(envelope, fence);
   } catch (error) {

@@ -8,6 +8,14 @@ import { Parcel } from './message-view.js';
 import type { Subscription } from './subscription.js';
 import type { Turns } from './turns.js';
 
+export interface DispatcherOptions {
+  readonly turns: Turns;
+  readonly producerMemoryMs: number;
+  readonly missed: (count: number | undefined) => void;
+  /** A former owner's message was dropped. */
+  readonly former: (envelope: Envelope) => void;
+}
+
 /**
  * Hands the transient messages of a master to its subscribers: the broker sends each message once, the routes tell who
  * wants it.
@@ -17,19 +25,20 @@ export class Dispatcher implements TransientSink {
   readonly #duplicates: DuplicateFilter;
   readonly #turns: Turns;
   readonly #epochs = new SeenEpochs();
+  readonly #options: DispatcherOptions;
   #bindings: Bindings | undefined;
 
-  constructor(options: {
-    turns: Turns;
-    producerMemoryMs: number;
-    missed: (count: number | undefined) => void;
-    /** A former owner's message was dropped. */
-    former: (envelope: Envelope) => void;
-  }) {
+  constructor(options: DispatcherOptions) {
+    this.#options = options;
     this.#turns = options.turns;
     this.#duplicates = new DuplicateFilter({ producerMemoryMs: options.producerMemoryMs });
     this.missed = options.missed;
     this.#former = options.former;
+  }
+
+  /** One more of its kind, with a queue of its own at the broker. */
+  apart(missed: (count: number | undefined) => void): Dispatcher {
+    return new Dispatcher({ ...this.#options, missed });
   }
 
   /** The bindings of this session; those of an earlier one died with it. */

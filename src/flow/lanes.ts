@@ -5,6 +5,8 @@ import { TurnoverMap } from '../model/turnover-map.js';
 export interface LaneItem {
   /** Items of one lane are done one after the other; undefined: of no lane. */
   readonly lane: string | undefined;
+  /** It begins only when nothing else runs. */
+  readonly runsAlone: boolean;
 }
 
 /**
@@ -34,12 +36,15 @@ export class Lanes<T extends LaneItem> {
     }
   }
 
-  /** The next that may begin; it keeps its lane until it is `done`. */
-  next(): T | undefined {
-    const again = this.#again.shift();
-    if (again) return again;
-    if (this.#blockers > 0) return undefined;
-    return this.#ready.shift();
+  /**
+   * The next that may begin while so many run; it keeps its lane until it is `done`. One that runs alone is waited for: what is
+   * behind it does not pass it, or its time might never come.
+   */
+  next(running: number): T | undefined {
+    const line = this.#again.size > 0 ? this.#again : this.#ready;
+    if (line === this.#ready && this.#blockers > 0) return undefined;
+    if (running > 0 && line.peek()?.runsAlone) return undefined;
+    return line.shift();
   }
 
   /** It is settled: the next of its lane may begin. */

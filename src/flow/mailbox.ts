@@ -50,6 +50,11 @@ export class Mailbox<T> {
     return dropped;
   }
 
+  /** So many were dropped before they came here. */
+  addDropped(count: number): void {
+    this.#dropped += count;
+  }
+
   clear(): void {
     this.#items.clear();
   }

@@ -1,6 +1,8 @@
+import type { Clock } from '../model/clock.js';
 import type { Message } from '../model/message.js';
 import { Deferred } from './deferred.js';
 import { Mailbox, type MailboxOptions } from './mailbox.js';
+import { Outage } from './outage.js';
 
 /** Ends whatever feeds the stream. */
 export interface StreamSource {
@@ -15,14 +17,14 @@ type Result = IteratorResult<Message, undefined>;
  */
 export class MessageStream implements AsyncIterableIterator<Message, undefined> {
   readonly #mailbox: Mailbox<Message>;
-  readonly #overflowed: (missed: number) => void;
+  readonly #outage: Outage;
   readonly #asked: Deferred<Result>[] = [];
   #source: StreamSource | undefined;
   #end: { error: unknown } | 'done' | undefined;
 
-  constructor(mailbox: MailboxOptions, overflowed: (missed: number) => void) {
+  constructor(clock: Clock, mailbox: MailboxOptions, overflowed: (missed: number) => void) {
     this.#mailbox = new Mailbox(mailbox);
-    this.#overflowed = overflowed;
+    this.#outage = new Outage(clock, this.#mailbox, overflowed);
   }
 
   /** The handler that feeds it. */
@@ -33,15 +35,19 @@ export class MessageStream implements AsyncIterableIterator<Message, undefined> 
     else this.#mailbox.put(message);
   };
 
+  /** What feeds it has dropped some: that belongs to the same outage. */
+  readonly missed = (count: number): void => {
+    if (!this.#end) this.#mailbox.addDropped(count);
+  };
+
   from(source: StreamSource): this {
     this.#source = source;
     return this;
   }
 
   next(): Promise<Result> {
-    const dropped = this.#mailbox.takeDropped();
-    if (dropped > 0) this.#overflowed(dropped);
     const value = this.#mailbox.take();
+    this.#outage.look();
     if (value) return Promise.resolve({ done: false, value });
     if (this.#end) return ended(this.#end);
     const asked = new Deferred<Result>();
@@ -72,6 +78,7 @@ export class MessageStream implements AsyncIterableIterator<Message, undefined> 
   #finish(end: { error: unknown } | 'done'): void {
     if (this.#end) return;
     this.#end = end;
+    this.#outage.end();
     this.#mailbox.clear();
     for (const asked of this.#asked.splice(0)) {
       if (end === 'done') asked.resolve({ done: true, value: undefined });

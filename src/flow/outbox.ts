@@ -26,6 +26,14 @@ export interface OutboxOptions {
   readonly spooling: Omit<BacklogOptions, 'clock' | 'wake'> | undefined;
 }
 
+export interface LateMessage {
+  readonly id: string;
+  /** Sends it, within that time. Once: then RetryExpiredError. */
+  readonly send: (timeoutMs: number) => Promise<Receipt>;
+}
+
+const nobody = (): void => {};
+
 /** For so long a message of unknown outcome may be sent again under its number. */
 const RETRY_MS = 600_000;
 
@@ -104,6 +112,13 @@ export class Outbox {
     const refusal = this.#refusal(terms);
     if (refusal) return Promise.reject(refusal);
     return this.#enter(this.#producer.number(draft), terms, 0);
+  }
+
+  /** A message that has passed its deadline before it could be sent: for a while it may be sent, under a number of its own. */
+  late(draft: Draft, terms: Terms): LateMessage {
+    const message = new Outgoing(this.#producer.number(draft), terms, nobody, nobody);
+    this.#producer.keepOpen(message, RETRY_MS);
+    return { id: message.id, send: (timeoutMs) => this.#retry(message, timeoutMs) };
   }
 
   /** Publishes flow over this session from now on. What the one before left unconfirmed goes first. */
@@ -212,7 +227,7 @@ export class Outbox {
     message.reject(error);
   }
 
-  #retry(message: Outgoing): Promise<Receipt> {
+  #retry(message: Outgoing, timeoutMs = message.terms.timeoutMs): Promise<Receipt> {
     const refusal = this.#refusal(message.terms);
     if (refusal) return Promise.reject(refusal);
     if (!message.place && !this.#producer.takeAgain(message))
@@ -223,7 +238,8 @@ export class Outbox {
         ),
       );
     if (!message.place) message.state = 'retried';
-    return this.#enter(message.envelope, { ...message.terms, signal: undefined }, message.sendings);
+    const terms = { ...message.terms, timeoutMs, signal: undefined };
+    return this.#enter(message.envelope, terms, message.sendings);
   }
 
   /** The broker has decided about it. */

@@ -28,6 +28,8 @@ export class Outgoing implements Dated {
   place: SpoolPlace | undefined = undefined;
   /** The session it was last handed to: what another one says of it does not count any more. */
   over: Session | undefined = undefined;
+  /** What it was handed over as. */
+  sent: Envelope | undefined = undefined;
   /** How many sessions it was handed to; more than none means that it may have been taken. */
   sendings = 0;
   /** Ends the wait for its publisher's signal. */

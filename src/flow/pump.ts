@@ -4,7 +4,8 @@ import { StoppedError } from '../model/errors.js';
 import { SeenEpochs } from '../model/seen-epochs.js';
 import type { Handler } from './handler.js';
 import { Setbacks } from './setbacks.js';
-import { Hold, type PumpPorts, type PumpReports, type PumpSettings } from './hold.js';
+import { Hold } from './hold.js';
+import type { PumpPorts, PumpReports, PumpSettings } from './pump-ports.js';
 
 /** What a durable consumer's actor opens and ends. */
 export type DataPlane<S = Session> = Pick<Pump, 'closed' | 'halt' | 'drain' | 'abandon' | 'quiet'> & {

@@ -15,6 +15,8 @@ export interface RetryPorts {
   readonly policy: RetryPolicy;
   readonly lanes: Lanes<DurableTask>;
   readonly setbacks: Setbacks;
+  /** A delivery's attempt counts calls that have begun; else it may count what was only handed over. */
+  readonly countsCalls: boolean;
   /** A retry is due. */
   readonly due: () => void;
 }
@@ -50,6 +52,7 @@ export class Retries {
    */
   recall(task: DurableTask): void {
     const known = this.#ports.setbacks.take(task.delivery);
+    task.isSuspect = this.#isSuspect(task.attempt, known?.begun ?? 0);
     if (known) task.history = [...known.history];
     if (known) task.notBefore = known.dueAt;
     else if (task.attempt > 2) task.notBefore = this.#dueAfter(task.attempt - 1);
@@ -71,12 +74,24 @@ export class Retries {
     if (!call && notBefore === 0 && history.length === 0) return;
     // A call that ran past its deadline was an attempt; one that is cut off may come again at once.
     const dueAt = call?.timedOut ? this.#dueAfter(task.attempt) : notBefore;
-    this.#ports.setbacks.keep(delivery, { dueAt, history });
+    const begun = call ? task.attempt : task.attempt - 1;
+    this.#ports.setbacks.keep(delivery, { dueAt, begun, history });
   }
 
   /** What this master knows of a delivery that is no task. */
   historyOf(delivery: DurableTask['delivery']): readonly FailedAttempt[] {
     return this.#ports.setbacks.take(delivery)?.history ?? [];
+  }
+
+  /**
+   * One call without an end is what any crash leaves behind, of each message in hand. Two are a coincidence that should not
+   * come a third time, and before the last attempt there is no room for any.
+   */
+  #isSuspect(attempt: number, outlived: number): boolean {
+    const { countsCalls, policy } = this.#ports;
+    const withoutEnd = attempt - 1 - outlived;
+    if (!countsCalls) return false;
+    return withoutEnd >= 2 || (withoutEnd === 1 && attempt >= policy.attemptsMax);
   }
 
   #dueAfter(attempt: number): number {

@@ -4,6 +4,8 @@ import type { Delivery, FailedAttempt } from '../backend.js';
 export interface Setback {
   /** When the next attempt is due, on the monotonic clock; 0: at once. */
   readonly dueAt: number;
+  /** Handler calls known to have begun by the time it was given back: this process has outlived them. */
+  readonly begun: number;
   readonly history: readonly FailedAttempt[];
 }
 

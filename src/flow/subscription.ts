@@ -3,12 +3,10 @@ import { toError } from '../model/errors.js';
 import type { Message } from '../model/message.js';
 import { callHandler, isThenable, type DeliveryContext, type Handler, type Publish } from './handler.js';
 import { Mailbox, type MailboxOptions } from './mailbox.js';
+import { Outage } from './outage.js';
 import type { Parcel } from './message-view.js';
 import type { Tally } from './tally.js';
 import type { Task, Turns } from './turns.js';
-
-/** An outage that lasts is told of once in so long. */
-const OUTAGE_MS = 1_000;
 
 const nothing = () => undefined;
 
@@ -38,8 +36,7 @@ export class Subscription implements Task {
   #open = false;
   #waiting = false;
   #running: Promise<void> | undefined;
-  /** When it was noticed that the mailbox had been full. */
-  #outageSince: number | undefined;
+  #outage: Outage | undefined;
   #abort: AbortController | undefined;
 
   constructor(
@@ -65,12 +62,15 @@ export class Subscription implements Task {
   run(): boolean {
     this.#waiting = false;
     if (!this.#open || this.#running) return false;
-    if (this.#mailbox.dropped > 0) this.#noteOutage();
+    this.#lookForOutage();
     const parcel = this.#mailbox.take();
     if (!parcel) return false;
     this.#call(parcel);
     if (this.#running) return false;
-    if (this.#mailbox.size === 0) return this.#idle();
+    if (this.#mailbox.size === 0) {
+      this.#lookForOutage();
+      return false;
+    }
     this.#waiting = true;
     return true;
   }
@@ -80,27 +80,22 @@ export class Subscription implements Task {
     if (this.#open && this.#mailbox.size > 0) this.#wake();
   }
 
-  #idle(): false {
-    if (this.#mailbox.dropped > 0) this.#noteOutage();
-    return false;
+  #lookForOutage(): void {
+    if (this.#mailbox.dropped > 0) this.#theOutage.look();
   }
 
-  /** One gap for each outage: when the mailbox is at most half full again. One that lasts is told of now and then. */
-  #noteOutage(): void {
-    const now = this.ports.turns.clock.now();
-    this.#outageSince ??= now;
-    if (this.#mailbox.isAtMostHalfFull || now - this.#outageSince >= OUTAGE_MS) this.#tellOutage();
-  }
-
-  #tellOutage(): void {
-    this.#outageSince = undefined;
-    this.reports.overflowed(this.#mailbox.takeDropped());
+  /** Most subscribers have none. */
+  get #theOutage(): Outage {
+    const { ports, reports } = this;
+    return (this.#outage ??= new Outage(ports.turns.clock, this.#mailbox, (missed) =>
+      reports.overflowed(missed),
+    ));
   }
 
   /** No more calls once it resolves. A call that runs past the deadline is told by its signal and left behind. */
   async close(deadline: Promise<void>): Promise<void> {
     this.#open = false;
-    if (this.#mailbox.dropped > 0) this.#tellOutage();
+    if (this.#mailbox.dropped > 0) this.#theOutage.end();
     this.#mailbox.clear();
     if (this.#running) await Promise.race([this.#running, deadline]);
     this.#abort?.abort();
@@ -138,7 +133,7 @@ export class Subscription implements Task {
     this.#running = undefined;
     if (!this.#open) return;
     if (this.#mailbox.size > 0) this.#wake();
-    else this.#idle();
+    else this.#lookForOutage();
   }
 
   /** Aborts when the subscription has closed and a call still runs. */

@@ -41,6 +41,8 @@ export class DurableTask implements LaneItem, Dated, Bagged {
   isTold = false;
   /** It is settled; a call of it may still run. */
   isOut = false;
+  /** It may be what has ended processes: calls of it began, and nobody here knows how they ended. */
+  isSuspect = false;
 
   constructor(
     /** One task at a time is in hand for each. */
@@ -50,6 +52,11 @@ export class DurableTask implements LaneItem, Dated, Bagged {
   ) {
     this.attempt = delivery.attempt;
     this.redelivered = delivery.redelivered || delivery.envelope.resent;
+  }
+
+  /** Once its next attempt is due. */
+  get runsAlone(): boolean {
+    return this.isSuspect && this.notBefore === 0;
   }
 }
 

@@ -11,6 +11,7 @@ import type { Consumers } from './consumers.js';
 import type { MasterEvents } from './events.js';
 import {
   checkConsumeOptions,
+  checkIsolation,
   checkKeys,
   checkMailbox,
   checkSignal,
@@ -53,14 +54,23 @@ export class Calls {
     handler: Handler = options as Handler,
   ): Promise<SubscriptionHandle> {
     checkHandler(handler);
+    return this.#subscribe(pattern, handler === options ? {} : (options as SubscribeOptions), handler);
+  }
+
+  async #subscribe(
+    pattern: PatternInput,
+    given: SubscribeOptions,
+    handler: Handler,
+    overflowed?: (missed: number) => void,
+  ): Promise<SubscriptionHandle> {
     this.#ports.checkRunning();
-    const given = handler === options ? {} : (options as SubscribeOptions);
-    checkKeys('subscribe', given, ['mailbox', 'signal']);
+    checkKeys('subscribe', given, ['mailbox', 'isolation', 'signal']);
     const mailbox = checkMailbox(given.mailbox);
+    const isolation = checkIsolation(given.isolation);
     const signal = checkSignal(given.signal);
     const patterns = this.#checkPatterns(pattern);
     signal?.throwIfAborted();
-    const plan = { patterns, mailbox, signal, catalogue: this.#catalogue };
+    const plan = { patterns, mailbox, isolation, signal, catalogue: this.#catalogue, overflowed };
     return this.#ports.subscribers.start(plan, handler);
   }
 
@@ -91,16 +101,21 @@ export class Calls {
     pattern: PatternInput,
     options: SubscribeOptions = {},
   ): Promise<AsyncIterableIterator<Message>> {
-    checkKeys('messages', options, ['mailbox', 'signal']);
+    checkKeys('messages', options, ['mailbox', 'isolation', 'signal']);
     const signal = checkSignal(options.signal);
     const bounds = checkMailbox(options.mailbox);
-    const stream = new MessageStream(bounds, (missed) =>
-      this.#ports.events.emit('gap', { subscription, reason: 'mailbox', missed }),
+    const { limits, events } = this.#ports;
+    const stream = new MessageStream(limits.environment.clock, bounds, (missed) =>
+      events.emit('gap', { subscription, reason: 'mailbox', missed }),
     );
-    const subscription = await this.subscribe(pattern, options, stream.handler);
+    const subscription = await this.#subscribe(pattern, options, stream.handler, stream.missed);
+    // The loop does not wait until the broker has let go.
+    const abort = () => stream.fail(signal!.reason);
+    if (signal?.aborted) abort();
+    signal?.addEventListener('abort', abort, { once: true });
     void subscription.ended.then(() => {
-      if (signal?.aborted) stream.fail(signal.reason);
-      else if (subscription.error) stream.fail(subscription.error);
+      signal?.removeEventListener('abort', abort);
+      if (subscription.error) stream.fail(subscription.error);
       else stream.end();
     });
     return stream.from(subscription);

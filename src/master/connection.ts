@@ -1,12 +1,13 @@
 import { sessionMachine, type SessionEvent, type SessionState, type Trouble } from '../../actors/session.js';
 import { fillPromise, fillResource } from '../../actors/slots.js';
-import type { Backend } from '../backend.js';
+import type { Backend, Session } from '../backend.js';
 import type { Drains } from '../flow/drains.js';
 import type { Events } from '../flow/events.js';
 import type { Link } from '../flow/link.js';
 import { delayMs } from '../model/backoff.js';
 import { ConnectError, StoppedError, isRetryable } from '../model/errors.js';
 import { brokerError, withoutSecrets } from '../model/secrets.js';
+import { Alarm } from './alarm.js';
 import type { MasterEvents } from './events.js';
 import type { Limits } from './options.js';
 
@@ -22,7 +23,8 @@ export class Connection {
   readonly #events: Events<MasterEvents>;
   readonly #incarnation: string;
   #trouble: Error | undefined;
-  #tell: (event: SessionEvent) => void = () => {};
+  /** Of the present session. */
+  #alarm = new Alarm();
 
   constructor(ports: {
     backend: Backend;
@@ -72,8 +74,9 @@ export class Connection {
         ),
       connectTimeoutMs,
     );
+    const alarm = new Alarm();
     try {
-      const session = await this.#backend.connect({
+      const connecting = this.#backend.connect({
         namespace,
         master: name,
         incarnation: this.#incarnation,
@@ -81,15 +84,18 @@ export class Connection {
         environment,
         signal: attemptEnds.signal,
         sink: {
-          blocked: (reason) => this.#tell({ type: 'session.blocked', reason: withoutSecrets(reason) }),
-          unblocked: () => this.#tell({ type: 'session.unblocked' }),
+          blocked: (reason) => alarm.blocked(withoutSecrets(reason)),
+          unblocked: () => alarm.unblocked(),
           warning: (code, text) => this.#events.emit('warning', { code, text: withoutSecrets(text) }),
         },
       });
-      if (signal.aborted) await session.close();
-      else this.#link.up(session);
+      const session = await inTime(connecting, attemptEnds.signal);
+      this.#alarm = alarm;
+      this.#link.up(session);
       return undefined;
     } catch (thrown) {
+      // Nobody waits for it any more.
+      if (signal.aborted) return undefined;
       return this.#troubleOf(brokerError(thrown), attempt);
     } finally {
       environment.clock.clearTimeout(timer);
@@ -99,8 +105,8 @@ export class Connection {
 
   #watch(tell: (event: SessionEvent) => void): () => void {
     const session = this.#link.session!;
-    this.#tell = tell;
     let watching = true;
+    const leave = this.#alarm.listen(tell);
     void session.closed.then((reason) => {
       const error = reason ? brokerError(reason) : new StoppedError('The session was closed.');
       this.#link.down(error);
@@ -108,7 +114,7 @@ export class Connection {
     });
     return () => {
       watching = false;
-      this.#tell = () => {};
+      leave();
     };
   }
 
@@ -128,4 +134,18 @@ export class Connection {
     if (state === 'connected') this.#trouble = undefined;
     this.#events.emit('session', { state, reason, attempt, delayMs: waits });
   }
+}
+
+/** A session that comes too late is closed: a backend that does not heed the signal holds nobody up. */
+async function inTime(connecting: Promise<Session>, signal: AbortSignal): Promise<Session> {
+  const late = new Promise<never>((_, reject) =>
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }),
+  );
+  const session = await Promise.race([connecting, late]).catch((thrown: unknown) => {
+    void connecting.then((session) => session.close()).catch(() => {});
+    throw thrown;
+  });
+  if (!signal.aborted) return session;
+  await session.close();
+  throw signal.reason;
 }

@@ -4,7 +4,7 @@ import { Deferred } from '../flow/deferred.js';
 import type { DataPlane } from '../flow/pump.js';
 import { Statuses, type UntilOptions } from '../flow/statuses.js';
 import type { Clock } from '../model/clock.js';
-import type { ConsumerPlan } from './options.js';
+import { checkUntil, type ConsumerPlan } from './options.js';
 
 /** What `consume` resolves with. */
 export interface ConsumerHandle {
@@ -67,8 +67,10 @@ export class Consumer implements ConsumerHandle {
     return this.statuses.status;
   }
 
-  until(status: ConsumerStatus, options: UntilOptions = {}): Promise<void> {
-    return this.statuses.until([status], `Consumer of queue "${this.queue}"`, options, () => this.error);
+  async until(status: ConsumerStatus, options: UntilOptions = {}): Promise<void> {
+    checkUntil(options);
+    const what = `Consumer of queue "${this.queue}"`;
+    await this.statuses.until([status], what, options, () => this.error);
   }
 
   pause(): void {

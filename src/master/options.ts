@@ -9,7 +9,8 @@ import { checkName } from '../model/names.js';
 import { parsePattern, type TopicInput } from '../model/topic.js';
 import type { MaybeCatalogue } from '../model/typed-message.js';
 import type { MailboxOptions } from '../flow/mailbox.js';
-import type { PumpSettings } from '../flow/hold.js';
+import type { UntilOptions } from '../flow/statuses.js';
+import type { PumpSettings } from '../flow/pump-ports.js';
 import { amqpUrls } from './broker.js';
 
 /** Any XState inspector: an observer, a function, or an object that has one as `inspect`. */
@@ -72,6 +73,11 @@ export interface StopOptions {
 export interface SubscribeOptions {
   /** How many messages wait for the handler, and which go when there are more. */
   readonly mailbox?: Partial<MailboxOptions>;
+  /**
+   * `shared` (default): one queue at the broker for all subscribers of this master, which is cheap. `queue`: one of its own,
+   * so that what the broker does to it is nobody else's affair.
+   */
+  readonly isolation?: 'shared' | 'queue';
   /** Ends the subscription. */
   readonly signal?: AbortSignal;
 }
@@ -156,6 +162,10 @@ function checkSpool(spool: MasterOptions['spool']): Limits['spool'] {
   return { folder, bytesMax: wholeNumber('spool.bytesMax', bytesMax) };
 }
 
+export function checkIsolation(isolation: SubscribeOptions['isolation']): 'shared' | 'queue' {
+  return oneOf('isolation', isolation ?? 'shared', ['shared', 'queue']);
+}
+
 export function checkMailbox(mailbox: SubscribeOptions['mailbox'] = {}): MailboxOptions {
   checkKeys('mailbox', mailbox, ['limit', 'onFull']);
   return {
@@ -230,6 +240,13 @@ function checkRetry(retry: RetryOptions = {}): PumpSettings['retry'] {
       `retry.minDelayMs (${minDelayMs}) must not be more than retry.maxDelayMs (${maxDelayMs}).`,
     );
   return { attemptsMax, minDelayMs, maxDelayMs };
+}
+
+/** What `until` takes; it waits with its own default. */
+export function checkUntil(options: UntilOptions): void {
+  checkKeys('until', options, ['timeoutMs', 'signal']);
+  if (options.timeoutMs !== undefined) positive('timeoutMs', options.timeoutMs);
+  checkSignal(options.signal);
 }
 
 /** Also one of another realm, or of a library. */

@@ -1,18 +1,19 @@
 import { outboxMachine, type OutboxEvent } from '../../actors/outbox.js';
 import { fillPromise, fillResource } from '../../actors/slots.js';
 import type { Ownership } from '../backend.js';
-import { Admission } from '../flow/admission.js';
+import { Admission, type Candidate } from '../flow/admission.js';
 import type { Drains } from '../flow/drains.js';
 import type { Events } from '../flow/events.js';
 import type { Publish, PublishOptions } from '../flow/handler.js';
 import type { Link } from '../flow/link.js';
-import { Outbox } from '../flow/outbox.js';
+import { Outbox, type LateMessage } from '../flow/outbox.js';
 import type { Outgoing, Terms } from '../flow/outgoing.js';
 import { SpoolNews } from '../flow/spool-news.js';
 import type { Spool } from '../flow/spool.js';
 import type { Tally } from '../flow/tally.js';
 import type { Catalogue } from '../model/catalogue.js';
 import { checkHeaders } from '../model/codec.js';
+import { TimeoutError } from '../model/errors.js';
 import { Payload } from '../model/payload.js';
 import type { Receipt } from '../model/receipt.js';
 import { parseTopic, type TopicInput } from '../model/topic.js';
@@ -130,7 +131,18 @@ export class Publishing {
     if (!verdict && !this.#admission.isWaiting) return this.outbox.publish(draft, terms);
     const { timeoutMs, signal } = terms;
     const send = (leftMs: number) => this.outbox.publish(draft, { ...terms, timeoutMs: leftMs });
-    return this.#admission.admit({ topic: draft.topic, verdict, timeoutMs, signal, send });
+    const candidate: Candidate = { verdict, timeoutMs, signal, send, overdue: (cause) => late(cause) };
+    const late = (cause: Error) => this.#late(this.outbox.late(draft, terms), draft.topic, candidate, cause);
+    return this.#admission.admit(candidate);
+  }
+
+  /** A schema has not answered in time: what a retry sends still waits for its answer. */
+  #late({ id, send }: LateMessage, topic: string, candidate: Candidate, cause: Error): TimeoutError {
+    const overdue = (why: Error) => this.#late({ id, send }, topic, again, why);
+    const again: Candidate = { ...candidate, signal: undefined, send, overdue };
+    const retry = () => this.#admission.admit(again);
+    const { timeoutMs } = candidate;
+    return new TimeoutError({ id, topic, timeoutMs, outcome: 'not-sent', retry, cause });
   }
 }
 

@@ -1,11 +1,11 @@
-import type { DeadLetter as BrokerLetter, QueueStatus, Session } from '../backend.js';
+import type { QueueStatus, Session } from '../backend.js';
 import { answer } from '../flow/answer.js';
 import type { Link } from '../flow/link.js';
 import { ConnectError, OptionError } from '../model/errors.js';
 import { checkName } from '../model/names.js';
 import { brokerError } from '../model/secrets.js';
 import { letterOf, type DeadLetter } from './letters.js';
-import { checkKeys, positive, type Limits } from './options.js';
+import { checkKeys, checkSignal, positive, type Limits } from './options.js';
 
 /** For every call that waits for an answer of the broker. */
 export interface CallOptions {
@@ -74,30 +74,39 @@ export class Queues {
 
   async *#read(queue: string, options: CallOptions): AsyncIterableIterator<DeadLetter> {
     const what = `Reading dead letters of queue "${queue}"`;
+    checkSignal(options.signal)?.throwIfAborted();
     const letters = this.#session().deadLetters(queue)[Symbol.asyncIterator]();
-    let isRead = false;
+    // The broker may hold what was read until it is told. Nobody waits longer for that than for a letter.
+    const { timeoutMs = this.#limits.connectTimeoutMs } = options;
+    const tell = async () => void (await letters.return?.());
+    const close = () => this.#ask(what, { timeoutMs }, tell).catch(() => {});
+    let isOpen = true;
     try {
       for (;;) {
         const step = await this.#ask(what, options, () => letters.next());
-        isRead = step.done === true;
-        if (isRead) return;
-        yield letterOf(step.value as BrokerLetter);
+        isOpen = !step.done;
+        if (step.done) return;
+        yield letterOf(step.value);
       }
+    } catch (error) {
+      // Whoever has an error already does not wait.
+      isOpen = false;
+      void close();
+      throw error;
     } finally {
-      // The broker may hold what was read until it is told. Nobody waits longer for that than for a letter.
-      const { timeoutMs = this.#limits.connectTimeoutMs } = options;
-      const close = async () => void (await letters.return?.());
-      if (!isRead) await this.#ask(what, { timeoutMs }, close).catch(() => {});
+      if (isOpen) await close();
     }
   }
 
   async #ask<T>(what: string, options: CallOptions, ask: (session: Session) => Promise<T>): Promise<T> {
     const { environment, connectTimeoutMs } = this.#limits;
     const timeoutMs = positive('timeoutMs', options.timeoutMs ?? connectTimeoutMs);
+    const signal = checkSignal(options.signal);
+    signal?.throwIfAborted();
     const session = this.#session();
     // The reason of the user's own signal is left as it is.
     const asked = () => ask(session).catch((thrown: unknown) => Promise.reject(brokerError(thrown)));
-    return answer(environment.clock, { what, timeoutMs, signal: options.signal }, asked);
+    return answer(environment.clock, { what, timeoutMs, signal }, asked);
   }
 
   #session(): Session {

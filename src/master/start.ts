@@ -1,6 +1,6 @@
 import type { Spool } from '../flow/spool.js';
 import type { MaybeCatalogue } from '../model/typed-message.js';
-import type { MasterOptions } from './options.js';
+import { checkSignal, type MasterOptions } from './options.js';
 import { findSpool } from './spool.js';
 
 /** Opens the spool that the options ask for, and makes the master with it. Rejects with what is wrong with the options. */
@@ -9,7 +9,7 @@ export async function makeMaster<M>(
   make: (spool: Spool | undefined) => M,
 ): Promise<M> {
   // Whoever writes JavaScript may have forgotten them.
-  options?.signal?.throwIfAborted();
+  checkSignal(options?.signal)?.throwIfAborted();
   const opening = findSpool(options);
   // Without one it begins at once.
   const spool = opening && (await opening);

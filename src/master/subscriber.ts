@@ -1,6 +1,7 @@
 import type { SubscriberStatus } from '../../actors/subscriber.js';
 import type { Bindings } from '../flow/bindings.js';
 import type { Dated } from '../flow/deadlines.js';
+import type { Dispatcher } from '../flow/dispatcher.js';
 import { Deferred } from '../flow/deferred.js';
 import type { Events } from '../flow/events.js';
 import type { Handler } from '../flow/handler.js';
@@ -29,13 +30,18 @@ export interface SubscriberPlan {
   /** Normal forms. */
   readonly patterns: readonly string[];
   readonly mailbox: MailboxOptions;
+  readonly isolation: 'shared' | 'queue';
   readonly signal: AbortSignal | undefined;
   /** Checks what the handler gets and publishes. */
   readonly catalogue: Catalogue | undefined;
+  /** Takes what the mailbox has missed, instead of a `gap` event. */
+  readonly overflowed: ((missed: number) => void) | undefined;
 }
 
 /** What all subscribers of a master share. */
 export interface SubscriberPorts extends SubscriptionPorts {
+  /** Of all who share a queue. */
+  readonly dispatcher: Dispatcher;
   readonly events: Events<MasterEvents>;
   /** Asks for its end. Without effect when it has ended. */
   stop(subscriber: Subscriber): void;
@@ -52,6 +58,7 @@ export class Subscriber implements SubscriptionHandle, SubscriptionReports, Date
   readonly id: string;
   readonly patterns: readonly string[];
   readonly subscription: Subscription;
+  readonly dispatcher: Dispatcher;
   readonly ready = new Deferred<void>();
   readonly over = new Deferred<void>();
   status: SubscriberStatus = 'declaring';
@@ -65,16 +72,20 @@ export class Subscriber implements SubscriptionHandle, SubscriptionReports, Date
   trouble: Error | undefined;
   error: Error | undefined;
   readonly #ports: SubscriberPorts;
+  readonly #overflowed: SubscriberPlan['overflowed'];
 
   constructor(
     readonly number: number,
-    { patterns, mailbox }: SubscriberPlan,
+    { patterns, mailbox, isolation, overflowed }: SubscriberPlan,
     handler: Handler,
     ports: SubscriberPorts,
   ) {
     this.id = `subscriber-${number}`;
     this.patterns = patterns;
     this.#ports = ports;
+    this.#overflowed = overflowed;
+    this.dispatcher =
+      isolation === 'shared' ? ports.dispatcher : ports.dispatcher.apart((count) => this.missed(count));
     this.subscription = new Subscription(patterns, handler, mailbox, ports, this);
   }
 
@@ -98,6 +109,12 @@ export class Subscriber implements SubscriptionHandle, SubscriptionReports, Date
   }
 
   overflowed(missed: number): void {
+    if (this.#overflowed) this.#overflowed(missed);
+    else this.missed(missed);
+  }
+
+  /** It has not kept up: its mailbox was full, or the broker left out messages. */
+  missed(missed: number | undefined): void {
     this.#ports.events.emit('gap', { subscription: this, reason: 'mailbox', missed });
   }
 }

@@ -77,7 +77,7 @@ export class Subscribers {
     const { id, number, ready } = subscriber;
     this.#register.set(number, subscriber);
     this.#byId.set(id, subscriber);
-    this.#context.dispatcher.add(subscriber.subscription);
+    subscriber.dispatcher.add(subscriber.subscription);
     if (plan.signal) this.#listen(subscriber, plan.signal);
     this.#starting.add(subscriber, this.#context.limits.connectTimeoutMs);
     this.#context.startChild({ id, logic: this.#machine, input: { number } });
@@ -93,8 +93,9 @@ export class Subscribers {
   #portsWith(catalogue: Catalogue | undefined): SubscriberPorts {
     const made = this.#ports.get(catalogue);
     if (made) return made;
-    const { turns, tally, events, limits, publisher } = this.#context;
+    const { turns, tally, events, limits, publisher, dispatcher } = this.#context;
     const ports: SubscriberPorts = {
+      dispatcher,
       turns,
       tally,
       events,
@@ -154,10 +155,10 @@ export class Subscribers {
     for (const id of [...this.#byId.keys()]) this.ended(id, undefined);
   }
 
-  /** The broker left out messages for this master: nobody knows whose. */
+  /** The broker left out messages for those who share a queue: nobody knows whose. */
   missed(count: number | undefined): void {
     for (const subscriber of this.#register.values())
-      this.#context.events.emit('gap', { subscription: subscriber, reason: 'mailbox', missed: count });
+      if (subscriber.dispatcher === this.#context.dispatcher) subscriber.missed(count);
   }
 
   #get({ number }: SubscriberInput): Subscriber {
@@ -184,7 +185,7 @@ export class Subscribers {
   async #bind(subscriber: Subscriber): Promise<Bound> {
     const { session } = this.#context.link;
     if (!session) return 'session.lost';
-    const bindings = (subscriber.bindings = this.#context.dispatcher.bindingsOf(session));
+    const bindings = (subscriber.bindings = subscriber.dispatcher.bindingsOf(session));
     try {
       await Promise.all(subscriber.patterns.map((pattern) => bindings.add(pattern)));
       return 'bindings.added';
@@ -224,14 +225,16 @@ export class Subscribers {
   }
 
   async #letGo(subscriber: Subscriber, deadline: Promise<void>): Promise<void> {
-    this.#context.dispatcher.remove(subscriber.subscription);
+    subscriber.dispatcher.remove(subscriber.subscription);
     await subscriber.subscription.close(deadline);
     await this.#unbind(subscriber);
   }
 
   async #unbind(subscriber: Subscriber): Promise<void> {
-    const { bindings, patterns } = subscriber;
+    const { bindings, patterns, dispatcher } = subscriber;
     subscriber.bindings = undefined;
-    if (bindings) await Promise.all(patterns.map((pattern) => bindings.remove(pattern)));
+    if (!bindings) return;
+    if (dispatcher !== this.#context.dispatcher) await bindings.close();
+    else await Promise.all(patterns.map((pattern) => bindings.remove(pattern)));
   }
 }

@@ -2,7 +2,7 @@ import type { Handler } from '../flow/handler.js';
 import type { Clock } from '../model/clock.js';
 import { Deferred } from '../flow/deferred.js';
 import { DeadlineError, StoppedError } from '../model/errors.js';
-import { checkKeys, positive } from './options.js';
+import { checkKeys, checkSignal, positive } from './options.js';
 import type { SubscriptionHandle } from './subscriber.js';
 
 export interface WaitForOptions<Found = unknown> {
@@ -21,9 +21,10 @@ export async function waitForMessage(
   options: WaitForOptions,
 ): Promise<unknown> {
   checkKeys('waitFor', options, ['check', 'timeoutMs', 'signal']);
-  const { check, signal } = options;
-  signal?.throwIfAborted();
+  const { check } = options;
   const timeoutMs = positive('timeoutMs', options.timeoutMs ?? TIMEOUT_MS);
+  const signal = checkSignal(options.signal);
+  signal?.throwIfAborted();
   const outcome = new Deferred<unknown>();
   const abort = () => outcome.reject(signal!.reason);
   signal?.addEventListener('abort', abort, { once: true });

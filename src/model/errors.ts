@@ -218,11 +218,13 @@ export class TimeoutError extends SignalboxError {
     timeoutMs: number;
     outcome: PublishOutcome;
     retry: () => Promise<Receipt>;
+    cause?: Error;
   }) {
     const what = details.outcome === 'unknown' ? 'it may have been taken' : 'it was never sent';
     super(
       `Message ${details.id} on "${details.topic}" was not confirmed within ${details.timeoutMs} ms; ${what}. ` +
         'Call retry() to send it again under the same id.',
+      details.cause && { cause: details.cause },
     );
     this.id = details.id;
     this.outcome = details.outcome;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import type { DurableQueue, Entry, Letter } from '../../src/backends/hub/durable-queue.js';
+import type { DurableQueue } from '../../src/backends/hub/durable-queue.js';
+import type { Entry, Letter } from '../../src/backends/hub/queue-parts.js';
 import { type Journal } from '../../src/backends/hub/journal.js';
 
 /** What the hub has written, and how much of it is safe. Flushes when told, or with each write. */

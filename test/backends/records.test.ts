@@ -1,7 +1,7 @@
 import { Packr } from 'msgpackr';
 import { describe, expect, it } from 'vitest';
 import { packLetter, unpackLetter } from '../../src/backends/file/records.js';
-import type { Letter } from '../../src/backends/hub/durable-queue.js';
+import type { Letter } from '../../src/backends/hub/queue-parts.js';
 import { seal } from '../../src/folder/seal.js';
 import { Payload } from '../../src/model/payload.js';
 

@@ -6,7 +6,7 @@
 import { writeSync } from 'node:fs';
 import { openStore } from '../../src/backends/file/store.js';
 import { packEnvelope, PackedEnvelope } from '../../src/backends/file/packed-envelope.js';
-import type { Entry } from '../../src/backends/hub/durable-queue.js';
+import type { Entry } from '../../src/backends/hub/queue-parts.js';
 import { Hub } from '../../src/backends/hub/hub.js';
 import { systemEnvironment } from '../../src/model/clock.js';
 import { Payload } from '../../src/model/payload.js';

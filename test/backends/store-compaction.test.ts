@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'vitest';
+import { seededChance } from '../../src/testing/virtual-clock.js';
 import { messageOf, newFolder, openLab, type Lab } from './store-lab.js';
 
 const TEXT = 'x'.repeat(10_000);
@@ -39,6 +40,41 @@ describe('compacting', () => {
     await lab.store.close();
     assert.deepEqual((await openLab(folder)).held('q'), [...kept, 'later']);
   });
+
+  it(
+    'leaves a data file that goes on taking and giving back room, also when it was compacted in the midst of that',
+    { timeout: 60_000 },
+    async () => {
+      const folder = newFolder();
+      const lab = await openLab(folder, { residentBytesMax: 0 });
+      lab.declare('q');
+      const { random } = seededChance(1);
+      let published = 0;
+      const left: string[] = [];
+      for (let round = 0; round < 6; round++) {
+        const count = 800 + Math.floor(random() * 800);
+        for (let number = 0; number < count; number++) {
+          const id = `m-${published++}`;
+          left.push(id);
+          lab.hub.publish(messageOf(id, 'a', TEXT.repeat(2)));
+          if (random() < 0.05) await lab.safe();
+        }
+        const taker = lab.taker('q');
+        while (left.length > 50) {
+          taker.ack(300);
+          left.splice(0, 300);
+          if (random() < 0.3) await lab.store.compact();
+          if (random() < 0.7) await lab.safe();
+        }
+        taker.close();
+        await lab.safe();
+      }
+      assert.ok(!dataFiles(folder).includes('store-1.mdb'));
+      assert.deepEqual(unflagged(lab.held('q')), left);
+      await lab.store.close();
+      assert.deepEqual(unflagged((await openLab(folder)).held('q')), left);
+    },
+  );
 
   it('happens between two batches, while messages are read', async () => {
     const folder = newFolder();

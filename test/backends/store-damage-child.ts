@@ -6,7 +6,7 @@ import { cpSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path';
 import { packEnvelope } from '../../src/backends/file/packed-envelope.js';
 import { openStore, type Store } from '../../src/backends/file/store.js';
-import type { Entry } from '../../src/backends/hub/durable-queue.js';
+import type { Entry } from '../../src/backends/hub/queue-parts.js';
 import { Hub } from '../../src/backends/hub/hub.js';
 import { systemEnvironment } from '../../src/model/clock.js';
 import { FolderError } from '../../src/model/errors.js';

@@ -6,18 +6,27 @@ import { dirname, join } from 'node:path';
 
 const START_TIMEOUT_MS = 60_000;
 
+export interface NodePlan {
+  /** Lines of rabbitmq.conf. */
+  readonly settings?: readonly string[];
+  /** Of the Erlang program. */
+  readonly flags?: readonly string[];
+  /** Joins the cluster of that one, which must run, and end last. */
+  readonly beside?: RabbitNode;
+}
+
 /** A RabbitMQ of our own: on free ports of the loopback, in a folder of its own, ended by its process id. */
 export class RabbitNode {
   readonly #server: string;
   readonly #folder: string;
-  readonly #portMapper: ChildProcess;
+  readonly #portMapper: ChildProcess | undefined;
   readonly #environment: NodeJS.ProcessEnv;
   #child: ChildProcess | undefined;
 
   private constructor(
     server: string,
     folder: string,
-    portMapper: ChildProcess,
+    portMapper: ChildProcess | undefined,
     environment: NodeJS.ProcessEnv,
     readonly port: number,
   ) {
@@ -28,9 +37,17 @@ export class RabbitNode {
   }
 
   /** `server` is the real program, not the wrapper that changes the user. */
-  static async start(server: string, settings: readonly string[] = []): Promise<RabbitNode> {
+  static async start(server: string, plan: NodePlan = {}): Promise<RabbitNode> {
+    const { settings = [], flags = [], beside } = plan;
     const folder = mkdtempSync(join(tmpdir(), 'sb-rabbit-'));
-    const [port, distribution, mapper] = [await freePort(), await freePort(), await freePort()];
+    const [port, distribution] = [await freePort(), await freePort()];
+    const mapper = beside ? Number(beside.#environment['ERL_EPMD_PORT']) : await freePort();
+    const name = `sb${port}@localhost`;
+    const cluster = beside && [
+      'cluster_formation.peer_discovery_backend = classic_config',
+      `cluster_formation.classic_config.nodes.1 = ${beside.name}`,
+      `cluster_formation.classic_config.nodes.2 = ${name}`,
+    ];
     for (const name of ['data', 'log']) mkdirSync(join(folder, name));
     writeFileSync(join(folder, 'plugins'), '[].\n');
     writeFileSync(
@@ -39,6 +56,7 @@ export class RabbitNode {
         'loopback_users.guest = true',
         'disk_free_limit.absolute = 1MB',
         'log.console.level = error',
+        ...(cluster ?? []),
         ...settings,
         '',
       ].join('\n'),
@@ -46,11 +64,12 @@ export class RabbitNode {
     const loopback = `-kernel inet_dist_use_interface {127,0,0,1}`;
     const environment: NodeJS.ProcessEnv = {
       PATH: process.env['PATH'],
-      HOME: folder,
+      // The cookie is there: who shares it is let in.
+      HOME: beside ? beside.#environment['HOME'] : folder,
       LANG: 'C.UTF-8',
       ERL_EPMD_PORT: String(mapper),
       ERL_EPMD_ADDRESS: '127.0.0.1',
-      RABBITMQ_NODENAME: `sb${port}@localhost`,
+      RABBITMQ_NODENAME: name,
       RABBITMQ_NODE_IP_ADDRESS: '127.0.0.1',
       RABBITMQ_NODE_PORT: String(port),
       RABBITMQ_DIST_PORT: String(distribution),
@@ -61,14 +80,16 @@ export class RabbitNode {
       RABBITMQ_ALLOW_INPUT: 'true',
       RABBITMQ_CONFIG_FILE: join(folder, 'rabbitmq.conf'),
       RABBITMQ_ENABLED_PLUGINS_FILE: join(folder, 'plugins'),
-      RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: `+S 1:1 +sbwt none ${loopback}`,
+      RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: ['+S 1:1 +sbwt none', loopback, ...flags].join(' '),
     };
     // Started by the node itself it would outlive it.
-    const portMapper = spawn('epmd', ['-port', String(mapper), '-address', '127.0.0.1'], {
-      env: environment,
-      stdio: 'ignore',
-    });
-    portMapper.on('error', () => {});
+    const portMapper = beside
+      ? undefined
+      : spawn('epmd', ['-port', String(mapper), '-address', '127.0.0.1'], {
+          env: environment,
+          stdio: 'ignore',
+        });
+    portMapper?.on('error', () => {});
     const node = new RabbitNode(server, folder, portMapper, environment, port);
     try {
       await node.run();
@@ -81,6 +102,11 @@ export class RabbitNode {
 
   get url(): string {
     return `amqp://guest:guest@127.0.0.1:${this.port}`;
+  }
+
+  /** As its cluster knows it. */
+  get name(): string {
+    return this.#environment['RABBITMQ_NODENAME']!;
   }
 
   get pid(): number {
@@ -122,7 +148,7 @@ export class RabbitNode {
   /** `rabbitmqctl`: takes a second or two. */
   control(...words: readonly string[]): Promise<string> {
     const program = join(dirname(this.#server), 'rabbitmqctl');
-    const args = ['-n', this.#environment['RABBITMQ_NODENAME']!, '--silent', ...words];
+    const args = ['-n', this.name, '--silent', ...words];
     return new Promise((resolve, reject) => {
       const child = spawn(program, args, { env: this.#environment, stdio: ['ignore', 'pipe', 'pipe'] });
       let said = '';
@@ -154,7 +180,7 @@ async function end(child: ChildProcess | undefined, signal: NodeJS.Signals): Pro
   clearTimeout(timer);
 }
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', reject);

@@ -8,7 +8,8 @@ import type {
   Session,
 } from '../../src/backend.js';
 import type { Publish } from '../../src/flow/handler.js';
-import { Hold, type PumpSettings } from '../../src/flow/hold.js';
+import { Hold } from '../../src/flow/hold.js';
+import type { PumpSettings } from '../../src/flow/pump-ports.js';
 import { Setbacks } from '../../src/flow/setbacks.js';
 import { Turns } from '../../src/flow/turns.js';
 import { DuplicateFilter } from '../../src/model/duplicates.js';

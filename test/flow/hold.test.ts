@@ -357,6 +357,110 @@ describe('orderBy that throws', () => {
   });
 });
 
+describe('a message whose calls have begun and come to no end that anybody knows', () => {
+  const suspect = { attempt: 3, redelivered: true };
+  const settings = { concurrency: 3, retry: { attemptsMax: 9, minDelayMs: 10, maxDelayMs: 10 } };
+
+  it('runs alone: nothing runs when it begins, and nothing begins beside it', async () => {
+    const { calls, handler, data } = held();
+    const lab = await new HoldLab(handler, settings).begin();
+    for (const data of [1, 2]) lab.deliver(data);
+    await lab.pass();
+    lab.deliver('suspect', suspect);
+    lab.deliver(3);
+    await lab.pass(50);
+    expect(data()).toEqual([1, 2]);
+    calls[0]!.end.resolve();
+    await lab.pass();
+    expect(data()).toEqual([1, 2]);
+    calls[1]!.end.resolve();
+    await lab.pass();
+    expect(data()).toEqual([1, 2, 'suspect']);
+    calls[2]!.end.resolve();
+    await lab.pass();
+    expect(data()).toEqual([1, 2, 'suspect', 3]);
+  });
+
+  it('keeps others from beginning while its attempt is being noted, and while a call runs that has said its word', async () => {
+    const { calls, handler, data } = held();
+    const lab = await new HoldLab(handler, settings).begin();
+    const noted = new Deferred<void>();
+    lab.deliver('suspect', { ...suspect, begin: () => noted.promise });
+    lab.deliver(1);
+    await lab.pass(50);
+    expect(data()).toEqual([]);
+    noted.resolve();
+    await lab.pass();
+    calls[0]!.delivery.settle!({ type: 'ack' });
+    await lab.pass();
+    expect(data()).toEqual(['suspect']);
+    calls[0]!.end.resolve();
+    await lab.pass();
+    expect(data()).toEqual(['suspect', 1]);
+  });
+
+  it('is one as others once a call of it has failed', async () => {
+    const { calls, handler, data } = held();
+    const lab = await new HoldLab(handler, { ...settings, onFailure: 'pass' }).begin();
+    lab.deliver('suspect', suspect);
+    await lab.pass(50);
+    for (const data of [1, 2]) lab.deliver(data);
+    await lab.pass();
+    calls[0]!.end.reject(new Error('no'));
+    await lab.pass(50);
+    expect(data()).toEqual(['suspect', 1, 2, 'suspect']);
+  });
+
+  it('does not keep others waiting when only its lane is missing', async () => {
+    const orderBy = () => {
+      throw new Error('no lane');
+    };
+    const lab = await new HoldLab(() => {}, { ...settings, onFailure: 'pass', orderBy }).begin();
+    lab.deliver('suspect', suspect);
+    lab.deliver(1);
+    await lab.pass(20);
+    expect(lab.reported).toContain('failed 1 1 no lane');
+  });
+
+  it('is what two calls have left so, or one before the last attempt', async () => {
+    const began = async (attempt: number, attemptsMax: number) => {
+      const { handler, data } = held();
+      const retry = { ...settings.retry, attemptsMax };
+      const lab = await new HoldLab(handler, { ...settings, retry }).begin();
+      lab.deliver('first', { attempt, redelivered: true });
+      lab.deliver('second');
+      await lab.pass(50);
+      return data().length;
+    };
+    expect(await began(2, 9)).toBe(2);
+    expect(await began(3, 9)).toBe(1);
+    expect(await began(2, 2)).toBe(1);
+  });
+
+  it('is none whose calls this master has seen fail, or has cut off', async () => {
+    const throwing: HandlerFunction = () => {
+      throw new Error('no');
+    };
+    const first = await new HoldLab(throwing, { ...settings, concurrency: 1 }).begin();
+    first.deliver(1, { sequence: 1, redelivered: true, attempt: 2 });
+    await first.pass(0);
+    first.hold.end(new StoppedError('paused'));
+    const { handler, data } = held();
+    const second = await new HoldLab(handler, settings, first).begin();
+    second.deliver(1, { sequence: 1, redelivered: true, attempt: 3 });
+    second.deliver(2, { sequence: 2 });
+    await second.pass(50);
+    expect(data()).toEqual([1, 2]);
+    // The session is lost: nothing is noted as cut off, and the calls have begun for the broker.
+    second.hold.end(new SessionLostError('gone'));
+    const third = await new HoldLab(handler, settings, second).begin();
+    third.deliver(1, { sequence: 1, redelivered: true, attempt: 4 });
+    third.deliver(2, { sequence: 2, redelivered: true, attempt: 2 });
+    await third.pass(50);
+    expect(data()).toEqual([1, 2, 1, 2]);
+  });
+});
+
 describe('what was given back with failed attempts', () => {
   const failing: HandlerFunction = (_, { attempt }) => {
     throw new Error(`no ${attempt}`);

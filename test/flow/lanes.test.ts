@@ -5,16 +5,21 @@ import { Lanes } from '../../src/flow/lanes.js';
 interface Item {
   readonly name: string;
   readonly lane: string | undefined;
+  readonly runsAlone: boolean;
 }
 
-/** `a1` is of lane a; `1` is of none. */
-const item = (name: string): Item => ({ name, lane: /^\d/.test(name) ? undefined : name[0] });
+/** `a1` is of lane a; `1` is of none; `1!` runs alone. */
+const item = (name: string): Item => ({
+  name,
+  lane: /^\d/.test(name) ? undefined : name[0],
+  runsAlone: name.endsWith('!'),
+});
 
 function lanes(onFailure: 'block' | 'pass', ...names: string[]) {
   const all = new Lanes<Item>(onFailure);
   const items = new Map(names.map((name) => [name, item(name)]));
   for (const one of items.values()) all.add(one);
-  return { all, get: (name: string) => items.get(name)!, next: () => all.next()?.name };
+  return { all, get: (name: string) => items.get(name)!, next: (running = 0) => all.next(running)?.name };
 }
 
 describe('lanes', () => {
@@ -57,6 +62,16 @@ describe('lanes', () => {
     }
   });
 
+  it('let what runs alone begin when nothing else runs, and nothing pass it meanwhile', () => {
+    const { all, get, next } = lanes('pass', '1', '2!', '3');
+    expect([next(), next(1), next(1), next(0)]).toEqual(['1', undefined, undefined, '2!']);
+    all.wait(get('2!'));
+    expect(next(0)).toBe('3');
+    all.retry(get('2!'));
+    all.add(item('4'));
+    expect([next(1), next(0), next(0)]).toEqual([undefined, '2!', '4']);
+  });
+
   it('never run two of a lane at once, lose nothing, and keep the order of each lane', () => {
     const names = fc.array(fc.constantFrom('a', 'b', 'c', undefined), { maxLength: 40 });
     const choices = fc.infiniteStream(fc.nat(99));
@@ -67,7 +82,7 @@ describe('lanes', () => {
         fc.constantFrom('block' as const, 'pass' as const),
         (given, stream, onFailure) => {
           const all = new Lanes<Item>(onFailure);
-          const items = given.map((lane, at) => ({ name: String(at), lane }));
+          const items = given.map((lane, at) => ({ name: String(at), lane, runsAlone: at % 7 === 3 }));
           for (const one of items) all.add(one);
           const running: Item[] = [];
           const waiting: Item[] = [];
@@ -76,7 +91,8 @@ describe('lanes', () => {
           for (let step = 0; step < 2_000 && ended.length < items.length; step++) {
             const what = choose() % 4;
             if (what < 2) {
-              const next = all.next();
+              const next = all.next(running.length);
+              if (next?.runsAlone) expect(running).toEqual([]);
               if (next) running.push(next);
               const busy = [...running, ...waiting].flatMap(({ lane }) => lane ?? []);
               expect(new Set(busy).size).toBe(busy.length);

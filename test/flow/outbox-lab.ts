@@ -1,4 +1,4 @@
-import type { Ownership, Session } from '../../src/backend.js';
+import type { Ownership, Refusals, Session } from '../../src/backend.js';
 import { Tally } from '../../src/flow/tally.js';
 import { Outbox } from '../../src/flow/outbox.js';
 import { SessionLostError } from '../../src/model/errors.js';
@@ -21,7 +21,7 @@ export class FakeSession {
   readonly handed: Handed[] = [];
   readonly capabilities: { lingerMs: number };
   /** Given for each message as long as it is set. */
-  answer: Promise<void> | undefined;
+  answer: Promise<Refusals | void> | undefined;
 
   /** `look` sees each message at the moment at which it is handed over. */
   constructor(
@@ -31,7 +31,7 @@ export class FakeSession {
     this.capabilities = { lingerMs };
   }
 
-  publish(envelope: Envelope, fence?: Ownership): Promise<void> {
+  publish(envelope: Envelope, fence?: Ownership): Promise<Refusals | void> {
     let confirm!: () => void;
     let refuse!: (error: Error) => void;
     const own = new Promise<void>((resolve, reject) => {

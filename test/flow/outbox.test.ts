@@ -1,3 +1,4 @@
+import type { Refusals } from '../../src/backend.js';
 import { describe, expect, it } from 'vitest';
 import type { TimeoutError } from '../../src/model/errors.js';
 import { FakeOwnership } from './fake-broker.js';
@@ -129,6 +130,22 @@ describe('one answer for several messages', () => {
     refuse(new Error('no'));
     await lab.settle();
     expect([lab.errorOf(1)?.message, lab.errorOf(2)?.message]).toEqual(['no', 'no']);
+  });
+
+  it('confirms those that are not refused, and the line takes both their places', async () => {
+    const lab = new OutboxLab();
+    const session = new FakeSession();
+    let resolve!: (refusals: Refusals) => void;
+    session.answer = new Promise((answered) => (resolve = answered));
+    lab.open(session);
+    lab.publishMany(1, 6);
+    await lab.settle();
+    session.answer = undefined;
+    resolve(new Map([[session.of(2).envelope, new Error('full')]]));
+    await lab.settle();
+    expect(lab.confirmed).toEqual([1, 3]);
+    expect(lab.errorOf(2)?.message).toBe('full');
+    expect(session.story).toEqual(['1', '2', '3', '4', '5', '6']);
   });
 
   it('that was given before says nothing of what another session was given', async () => {

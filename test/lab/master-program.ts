@@ -6,8 +6,10 @@ import {
   type Master,
   type Message,
 } from '../../src/index.js';
+import { amqpBackend } from '../../src/backends/amqp/index.js';
 import { fileBackend } from '../../src/backends/file/index.js';
 import type { ConsumerStatus } from '../../actors/consumer.js';
+import { churn, type ChurnOutcome, type ChurnPlan } from './churn.js';
 import { EvidenceWriter } from './evidence.js';
 import { Publisher, type LabData, type PublishOutcome, type PublishPlan } from './publisher.js';
 
@@ -18,15 +20,19 @@ import { Publisher, type LabData, type PublishOutcome, type PublishPlan } from '
 
 export interface CreatePlan {
   readonly name: string;
-  readonly broker: string;
+  readonly broker: string | readonly string[];
   readonly namespace?: string;
   readonly ownerTimeoutMs?: number;
   readonly connectTimeoutMs?: number;
   readonly drainTimeoutMs?: number;
   readonly publishTimeoutMs?: number;
+  readonly publishWindow?: number;
+  readonly spool?: string;
   readonly ifHubFrozen?: 'report' | 'restart';
   /** Of `file:`: another program than the one that is delivered. */
   readonly hubProgram?: string;
+  /** Of RabbitMQ: what its node was told. */
+  readonly consumerTimeoutMs?: number;
 }
 
 export interface ConsumePlan {
@@ -42,6 +48,9 @@ export interface ConsumePlan {
   /** What a call does when its signal aborts: nothing, end as if its time had come, or throw. */
   readonly whenAborted?: 'ignore' | 'end' | 'throw';
   readonly attemptsMax?: number;
+  readonly ifDeleted?: 'lost' | 'recreate';
+  readonly queueType?: 'quorum' | 'classic';
+  readonly limit?: { readonly messages: number; readonly onFull: 'reject-publish' | 'drop-oldest' };
   /** The message of that number kills the process that handles it. */
   readonly deadlySequence?: number;
   /** Leaves out what only some tests look at. */
@@ -54,9 +63,13 @@ const consumers = new Map<string, ConsumerHandle>();
 const publishers = new Map<string, Publisher>();
 
 const commands = {
-  async create({ broker, hubProgram, ...options }: CreatePlan): Promise<number> {
+  async create({ broker, hubProgram, consumerTimeoutMs, ...options }: CreatePlan): Promise<number> {
     const backend =
-      hubProgram === undefined ? broker : fileBackend(broker.slice('file:'.length), { hubProgram });
+      hubProgram !== undefined
+        ? fileBackend(String(broker).slice('file:'.length), { hubProgram })
+        : consumerTimeoutMs !== undefined
+          ? amqpBackend(broker, { consumerTimeoutMs })
+          : broker;
     master = await createMaster({ ...options, broker: backend });
     for (const event of [
       'session',
@@ -66,6 +79,7 @@ const commands = {
       'dead-letter',
       'lost',
       'restart',
+      'spool',
       'warning',
     ] as const)
       master.on(event, (detail) =>
@@ -76,12 +90,16 @@ const commands = {
 
   async consume(plan: ConsumePlan): Promise<ConsumerStatus> {
     const { queue, bindings, ownership = 'exclusive', prefetch, concurrency, attemptsMax } = plan;
+    const { ifDeleted, queueType, limit } = plan;
     const options = {
       bindings,
       ownership,
       ...(prefetch && { prefetch }),
       ...(concurrency && { concurrency }),
       ...(attemptsMax && { retry: { attemptsMax } }),
+      ...(ifDeleted && { ifDeleted }),
+      ...(queueType && { queueType }),
+      ...(limit && { limit }),
     };
     const handle = await master.consume(queue, options, handlerOf(plan));
     consumers.set(queue, handle);
@@ -133,6 +151,11 @@ const commands = {
 
   async queues() {
     return master.queues();
+  },
+
+  /** Subscribes and stops at random. */
+  async churn(plan: ChurnPlan): Promise<ChurnOutcome> {
+    return churn(master, plan);
   },
 
   async report() {

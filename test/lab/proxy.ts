@@ -14,6 +14,8 @@ interface Stream {
 /** Stands between masters and their broker, and does to connections what networks do. */
 export class SocketProxy {
   delayMs = 0;
+  /** So many connections were ever made. */
+  accepted = 0;
   readonly #to: Place;
   readonly #server: Server;
   readonly #streams = new Set<Stream>();
@@ -69,6 +71,7 @@ export class SocketProxy {
   }
 
   #join(client: Socket): void {
+    this.accepted++;
     const options = { allowHalfOpen: true, noDelay: true };
     const broker = connect(
       typeof this.#to === 'string' ? { path: this.#to, ...options } : { port: this.#to, ...options },

@@ -126,6 +126,7 @@ describe('dead letters', () => {
     const reason = new Error('enough');
     controller.abort(reason);
     expect(await reading).toBe(reason);
+    await environment.clock.advance(0);
     expect([letGo, environment.clock.pending]).toEqual([2, 0]);
   });
 

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Backend } from '../../src/backend.js';
 import { memoryBackend } from '../../src/backends/memory/index.js';
 import { createMaster } from '../../src/index.js';
+import { Master } from '../../src/master.js';
 import { AccessError, ConnectError } from '../../src/model/errors.js';
 import { rejection } from '../eventually.js';
 import { farm, started } from './farm.js';
@@ -80,6 +81,41 @@ describe('the life of a master', () => {
       code: 'ERR_CONNECT',
       message: expect.stringMatching(/50.*Nobody listens/) as string,
     });
+  });
+
+  it('starts on a broker that takes no publishes yet, says so, and publishes when it does', async () => {
+    const hub = memoryBackend();
+    let unblock = () => {};
+    let published = 0;
+    const full: Backend = {
+      name: 'full',
+      connect: async (options) => {
+        options.sink.blocked('no memory left');
+        unblock = () => options.sink.unblocked();
+        const session = await hub.connect(options);
+        const publish = session.publish.bind(session);
+        session.publish = (...given) => {
+          published++;
+          return publish(...given);
+        };
+        return session;
+      },
+    };
+    const states: unknown[] = [];
+    const master = new Master({ name: 'a', broker: full });
+    started.push(master);
+    master.on('session', ({ state, reason }) => states.push([state, reason]));
+    await master.ready;
+    expect(states).toEqual([
+      ['connected', ''],
+      ['blocked', 'no memory left'],
+    ]);
+    const publishing = master.publish('a', 1);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(published).toBe(0);
+    unblock();
+    expect(await publishing).toMatchObject({ outcome: 'confirmed' });
+    expect(states.at(-1)).toEqual(['connected', '']);
   });
 
   it('tries a broker that is down until it is there', async () => {

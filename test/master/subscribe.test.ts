@@ -145,6 +145,34 @@ describe('publish and subscribe', () => {
     expect(gaps).toEqual([slow]);
   });
 
+  it('keeps a flood of log lines from a slow reader within its mailbox, with one gap, and others hear all of it', async () => {
+    const create = farm();
+    const [builder, web] = [await create('builder'), await create('web')];
+    const gaps: unknown[] = [];
+    web.on('gap', ({ subscription, missed }) => gaps.push([subscription, missed]));
+    let release = () => {};
+    const held = new Promise<void>((resolve) => (release = resolve));
+    const read: unknown[] = [];
+    let heard = 0;
+    const slow = await web.subscribe('logs.17.#', { mailbox: { limit: 100 } }, async ({ data }) => {
+      read.push(data);
+      await held;
+    });
+    await web.subscribe('logs.#', () => void heard++);
+    let sent = 0;
+    // 4,000 lines a second, for half a second.
+    for (const began = performance.now(); sent < 2_000;) {
+      const due = Math.min(2_000, (performance.now() - began) * 4);
+      while (sent < due) void builder.publish('logs.17.stdio', sent++);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    await eventually('the other has heard all', () => heard === 2_000);
+    release();
+    await eventually('the slow one has caught up', () => read.at(-1) === 1_999);
+    expect(read).toHaveLength(101);
+    expect(gaps).toEqual([[slow, 2_000 - 101]]);
+  });
+
   it('sends to an actor that takes events', async () => {
     const master = await farm()('a');
     const events: unknown[] = [];

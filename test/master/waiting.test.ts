@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { virtualEnvironment } from '../../src/testing/virtual-clock.js';
 import { rejection } from '../eventually.js';
 import { farm } from './farm.js';
 
@@ -32,6 +33,35 @@ describe('waitFor and messages', () => {
     expect(await stream.next()).toEqual({ done: true, value: undefined });
   });
 
+  it('tells of one gap for each outage of an iteration, and once a second while it lasts', async () => {
+    const environment = virtualEnvironment();
+    const master = await farm()('a', { environment });
+    const stream = await master.messages('a', { mailbox: { limit: 10 } });
+    const gaps: unknown[] = [];
+    master.on('gap', ({ reason, missed }) => gaps.push([reason, missed]));
+    const flood = async (count: number) => {
+      await Promise.all(Array.from({ length: count }, (_, at) => master.publish('a', at)));
+      await environment.clock.advance(0);
+    };
+    const read = async (count: number) => {
+      for (let at = 0; at < count; at++) await stream.next();
+    };
+    await flood(20);
+    await read(2);
+    await flood(10);
+    await read(2);
+    expect(gaps).toEqual([]);
+    await read(8);
+    expect(gaps).toEqual([['mailbox', 18]]);
+    for (let second = 0; second < 3; second++) {
+      await flood(20);
+      await read(1);
+      await environment.clock.advance(1_000);
+      await read(1);
+    }
+    expect(gaps.length).toBe(4);
+  });
+
   it('ends an iteration with the reason of its signal, and with its master', async () => {
     const master = await farm()('a');
     const controller = new AbortController();
@@ -55,9 +85,11 @@ describe('stopping', () => {
     for (let at = 0; at < 5; at++) await master.publish('a', at);
     expect((await stream.next()).value).toMatchObject({ data: 3 });
     expect(gaps).toEqual([3]);
+    for (let at = 0; at < 5; at++) await master.publish('a', at);
     const begun = performance.now();
     await master.stop();
     expect(performance.now() - begun).toBeLessThan(5_000);
     expect(await stream.next()).toEqual({ done: true, value: undefined });
+    expect(gaps).toEqual([3, 4]);
   });
 });

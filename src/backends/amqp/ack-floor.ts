@@ -35,6 +35,12 @@ export class AckFloor {
     this.#said.add(deliveryTag);
   }
 
+  /** All up to this one have gone back. */
+  passAll(deliveryTag: number): void {
+    this.#said.clear();
+    this.#floor = deliveryTag;
+  }
+
   /** Says at once what is settled. */
   flush(): void {
     this.#isScheduled = false;

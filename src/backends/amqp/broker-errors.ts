@@ -26,10 +26,19 @@ export function replyCode(error: unknown): number | undefined {
 
 const CERTIFICATE = /^(?:CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|ERR_TLS_CERT|HOSTNAME_MISMATCH)/;
 
+/** What the client library says of a refusal after the password was accepted: it keeps the broker's reason to itself. */
+const NOT_OPENED = /Expected ConnectionOpenOk; got <ConnectionClose/;
+
 /** Why a connection was not established, as an error that says whether trying again may help. */
-export function connectError(thrown: unknown, shown: string): Error {
+export function connectError(thrown: unknown, shown: string, wasThere = false): Error {
   if (thrown instanceof SignalboxError) return thrown;
   const error = toError(thrown);
+  // One that was opened before may be down with its node.
+  if (NOT_OPENED.test(error.message) && !wasThere)
+    return new AccessError(
+      `${shown} does not open this vhost: there is none of that name, or this user may not use it, or has too many connections.`,
+      { cause: error },
+    );
   const code = replyCode(error);
   if (code === Reply.accessRefused || code === Reply.notAllowed)
     return new AccessError(`${shown} refuses this user, password, vhost or permission: ${reasonIn(error)}`, {
@@ -50,17 +59,46 @@ export function queueError(thrown: unknown, queue: string): Error {
     case Reply.notFound:
       return notFound(queue);
     case Reply.accessRefused:
-      return new AccessError(
-        `The broker refuses this user something about queue "${queue}": ${reasonIn(error)}`,
-        {
-          cause: error,
-        },
-      );
+      return accessError(`something about queue "${queue}"`, error);
     case Reply.preconditionFailed:
       return settingsError(error, queue);
     default:
       return error;
   }
+}
+
+/** Whether the broker has said no to a publish; when the channel ends first, its answer is not known. */
+export function isNack(error: unknown): boolean {
+  return error instanceof Error && error.message === 'message nacked';
+}
+
+/** Somebody has deleted an exchange of ours. */
+export function isExchangeGone(error: unknown): boolean {
+  return replyCode(error) === Reply.notFound && /no exchange/.test((error as Error).message);
+}
+
+/** What an operation on an exchange was refused with; a missing one stays as it is. */
+export function exchangeError(thrown: unknown): Error {
+  const error = toError(thrown);
+  const [, exchange = ''] = /exchange '([^']+)'/.exec(error.message) ?? [];
+  const [, argument = '', received = '', current = ''] = differenceIn(error);
+  switch (replyCode(error)) {
+    case Reply.accessRefused:
+      return accessError('something about an exchange', error);
+    case Reply.preconditionFailed:
+      return new QueueSettingsError(
+        `Exchange "${exchange}" exists with other settings (${argument}: it has ${plainValue(current)}, asked for ${plainValue(received)}). ` +
+          'Delete it, or use another namespace.',
+        { cause: error },
+      );
+    default:
+      return error;
+  }
+}
+
+/** A permission that is missing: `what` is refused. */
+export function accessError(what: string, error: Error): AccessError {
+  return new AccessError(`The broker refuses this user ${what}: ${reasonIn(error)}`, { cause: error });
 }
 
 export function notFound(queue: string): QueueNotFoundError {
@@ -79,8 +117,7 @@ const SETTINGS: Readonly<Record<string, string>> = {
 
 /** The broker names the first difference that it finds. */
 function settingsError(error: Error, queue: string): Error {
-  const [, argument = '', received = '', current = ''] =
-    /inequivalent arg '([^']+)'.*?received (.*?) but current is (.*?)(?:"|$)/.exec(error.message) ?? [];
+  const [, argument = '', received = '', current = ''] = differenceIn(error);
   const setting = SETTINGS[argument];
   if (setting === undefined)
     return new QueueSettingsError(`Queue "${queue}" cannot be declared: ${reasonIn(error)}`, {
@@ -93,9 +130,13 @@ function settingsError(error: Error, queue: string): Error {
   );
 }
 
+function differenceIn(error: Error): readonly string[] {
+  return /inequivalent arg '([^']+)'.*?received (.*?) but current is (.*?)(?:"|$)/.exec(error.message) ?? [];
+}
+
 /** "the value '10' of type 'signedint'" is 10. */
 function plainValue(text: string): string {
-  return /the value '(.*?)' of type/.exec(text)?.[1] ?? text;
+  return /the value '(.*?)' of type/.exec(text)?.[1] ?? text.replaceAll("'", '');
 }
 
 function reasonIn(error: Error): string {

@@ -38,6 +38,8 @@ export interface ClaimPorts {
   /** What this session declared the queue with, if it did. */
   readonly specOf: (queue: string) => QueueSpec | undefined;
   readonly consumerOf: (ownership: AmqpOwnership) => AmqpConsumer | undefined;
+  /** What an owner has bound it to. */
+  readonly bound: (queue: string, bindings: readonly string[]) => void;
   readonly ended: (claim: AmqpClaim) => void;
 }
 
@@ -202,7 +204,10 @@ export class AmqpClaim implements Claim {
       signs,
       queues,
       isBlocked,
-      bound: () => void control.announce(this.queue, ownership.holder).catch(() => {}),
+      bound: (isFirst) => {
+        this.#ports.bound(this.queue, ownership.bindings);
+        if (isFirst) void control.announce(this.queue, ownership.holder).catch(() => {});
+      },
       released: () => this.#release(ownership),
     });
     this.#signs = signs;

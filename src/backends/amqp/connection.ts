@@ -11,6 +11,8 @@ export interface ConnectionOptions {
   readonly label: string;
   /** Options of the TLS socket: certificates and the like. */
   readonly tls: object;
+  /** This process has had a connection to that vhost. */
+  readonly wasThere: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -44,7 +46,7 @@ export class Connection {
   }
 
   static async open(options: ConnectionOptions): Promise<Connection> {
-    const { address, heartbeatSeconds, label, tls, signal } = options;
+    const { address, heartbeatSeconds, label, tls, wasThere, signal } = options;
     signal.throwIfAborted();
     const connecting = connect(withHeartbeat(address.url, heartbeatSeconds), {
       ...tls,
@@ -58,7 +60,7 @@ export class Connection {
       // Should it still come about, nobody wants it.
       connecting.then(discard, () => {});
       if (signal.aborted) throw toError(signal.reason);
-      throw connectError(thrown, address.shown);
+      throw connectError(thrown, address.shown, wasThere);
     }
   }
 

@@ -1,17 +1,23 @@
 import type { ConsumeMessage } from 'amqplib';
 import type { Consumer, ConsumerSink, LetterDetails } from '../../backend.js';
-import type { Environment } from '../../model/clock.js';
+import type { Environment, Timer } from '../../model/clock.js';
 import type { Calls } from './call-record.js';
 import { AmqpDelivery } from './delivery.js';
+import { Holding } from './holding.js';
 import type { Letters } from './letters.js';
 import type { AmqpOwnership } from './ownership.js';
 import { readMark, unpack } from './properties.js';
 import type { Taker, WorkChannel } from './work-channel.js';
 
+/** So many looks at what is held go into the consumer timeout. */
+const LOOKS = 8;
+
 export interface ConsumerPorts {
   readonly channel: WorkChannel;
   readonly environment: Environment;
   readonly letters: Letters;
+  /** What the broker lets a consumer hold unsettled for so long, it takes back with the channel. */
+  readonly consumerTimeoutMs: number;
   readonly ended: (consumer: AmqpConsumer) => void;
 }
 
@@ -19,8 +25,9 @@ export interface ConsumerPorts {
 export class AmqpConsumer implements Consumer, Taker {
   readonly #ports: ConsumerPorts;
   readonly #sink: ConsumerSink;
-  readonly #held = new Map<number, AmqpDelivery>();
+  readonly #holding = new Holding();
   #isOpen = true;
+  #renewTimer: Timer | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(
@@ -35,15 +42,17 @@ export class AmqpConsumer implements Consumer, Taker {
   }
 
   get inHand(): number {
-    return this.#held.size;
+    return this.#holding.size;
   }
 
-  open(): Promise<void> {
-    return this.#ports.channel.join(this);
+  async open(): Promise<void> {
+    await this.#ports.channel.join(this);
+    // Of a shared queue, what goes back may go to another.
+    if (this.ownership && this.#isOpen) this.#renewLater();
   }
 
   has(delivery: AmqpDelivery): boolean {
-    return this.#isOpen && this.#held.has(delivery.message.fields.deliveryTag);
+    return this.#isOpen && this.#holding.has(delivery);
   }
 
   /** Whether a word about it is accepted now. */
@@ -52,7 +61,7 @@ export class AmqpConsumer implements Consumer, Taker {
   }
 
   settle(delivery: AmqpDelivery): void {
-    this.#held.delete(delivery.message.fields.deliveryTag);
+    if (!this.#holding.settle(delivery)) return;
     this.ownership?.calls.settled(delivery.key);
     this.#ports.channel.ack(delivery.message);
   }
@@ -69,8 +78,9 @@ export class AmqpConsumer implements Consumer, Taker {
   async #close(): Promise<void> {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    const held = [...this.#held.values()];
-    this.#held.clear();
+    this.#ports.environment.clock.clearTimeout(this.#renewTimer);
+    const { away, held } = this.#holding.takeAll();
+    for (const { key, calls } of away) this.ownership?.calls.givenBack(key, calls);
     for (const { key, calls } of held) this.ownership?.calls.givenBack(key, calls);
     try {
       const messages = held.map(({ message }) => message);
@@ -81,8 +91,13 @@ export class AmqpConsumer implements Consumer, Taker {
   }
 
   take(message: ConsumeMessage): void {
+    const now = this.#ports.environment.clock.now();
+    const known = this.#holding.returned(message, now);
+    // Settled while it was away: its ack goes out now.
+    if (known?.isSettled) return this.settle(known.delivery);
+    if (known) return;
     const delivery = this.#deliveryOf(message);
-    this.#held.set(message.fields.deliveryTag, delivery);
+    this.#holding.add(delivery, now);
     this.#sink.delivery(delivery);
   }
 
@@ -97,6 +112,18 @@ export class AmqpConsumer implements Consumer, Taker {
     if (!this.#isOpen) return;
     void this.close();
     this.#sink.lost(reason);
+  }
+
+  /** What is held for half of what the broker allows goes back and comes again, without a word to who handles it. */
+  #renewLater(): void {
+    const { clock } = this.#ports.environment;
+    const { consumerTimeoutMs, channel } = this.#ports;
+    this.#renewTimer = clock.setTimeout(() => {
+      const oldest = this.#holding.oldestAt;
+      const isDue = oldest !== undefined && clock.now() - oldest >= consumerTimeoutMs / 2;
+      if (isDue && channel.giveBackAll()) this.#holding.givenBack();
+      this.#renewLater();
+    }, consumerTimeoutMs / LOOKS);
   }
 
   #deliveryOf(message: ConsumeMessage): AmqpDelivery {

@@ -21,6 +21,7 @@ type Word =
   | { readonly kind: 'here'; readonly peers: readonly string[]; readonly isAnswer: boolean }
   | { readonly kind: 'again'; readonly master: string; readonly incarnation: string }
   | ({ readonly kind: 'holder'; readonly queue: string } & Holder)
+  | { readonly kind: 'remake' }
   | { readonly kind: 'known'; readonly queues: readonly KnownQueue[] }
   | { readonly kind: 'ask'; readonly number: number }
   | {
@@ -50,6 +51,8 @@ export interface ControlPorts {
   holder(queue: string, holder: Holder): void;
   /** The same master has connected again. */
   replaced(): void;
+  /** Somebody misses the exchange. Resolves when this session has ended, if it should. */
+  missed(): Promise<void>;
 }
 
 /** The key by which all inboxes are bound. */
@@ -68,6 +71,7 @@ export class Control {
   readonly #peers = new Set<string>();
   readonly #questions = new Map<number, Question>();
   #numbers = 0;
+  #missed: Promise<void> = Promise.resolve();
 
   constructor(names: Names, id: string, direct: Direct, ports: ControlPorts) {
     this.#names = names;
@@ -79,6 +83,8 @@ export class Control {
   async open(connection: Connection): Promise<void> {
     const channel = await connection.channel();
     await channel.assertQueue(this.inbox, { exclusive: true, durable: false });
+    // Also shows whether this user may write to queues: what masters tell themselves is not heard.
+    await this.#tell(this.inbox, { kind: 'known', queues: [] });
     await channel.consume(this.inbox, (message) => this.#hear(message), { noAck: true });
     // Said before our own inbox is bound, so it comes back if nobody is there.
     const found = this.#welcome(this.#ports.patienceMs);
@@ -99,6 +105,12 @@ export class Control {
   async replace(): Promise<void> {
     const { master, incarnation } = this.#ports;
     await this.#say({ kind: 'again', master, incarnation });
+  }
+
+  /** Resolves when every session that should has ended; one that is silent is not waited for. */
+  async endOthers(): Promise<void> {
+    await this.#say({ kind: 'remake' });
+    await this.ask();
   }
 
   async announce(queue: string, holder: Holder): Promise<void> {
@@ -172,16 +184,14 @@ export class Control {
       case 'holder':
         this.#ports.holder(word.queue, word);
         break;
+      case 'remake':
+        this.#missed = this.#ports.missed().catch(() => {});
+        break;
       case 'known':
         this.#ports.learn(word.queues);
         break;
       case 'ask':
-        void this.#tell(from, {
-          kind: 'answer',
-          number: word.number,
-          master: this.#ports.master,
-          queues: this.#ports.known(),
-        }).catch(() => {});
+        void this.#answer(from, word.number).catch(() => {});
         break;
       case 'answer': {
         const question = this.#questions.get(word.number);
@@ -191,6 +201,12 @@ export class Control {
         break;
       }
     }
+  }
+
+  async #answer(inbox: string, number: number): Promise<void> {
+    await this.#missed;
+    const { master } = this.#ports;
+    await this.#tell(inbox, { kind: 'answer', number, master, queues: this.#ports.known() });
   }
 
   #meet(peer: string): void {

@@ -12,7 +12,7 @@ export class AmqpDelivery implements Delivery {
 
   constructor(
     readonly consumer: AmqpConsumer,
-    readonly message: ConsumeMessage,
+    public message: ConsumeMessage,
     readonly envelope: Envelope,
     readonly redrives: number,
     readonly calls: Calls,

@@ -1,4 +1,5 @@
 import type { ConfirmChannel, Message, Options } from 'amqplib';
+import { isNack } from './broker-errors.js';
 import type { Connection } from './connection.js';
 
 interface Sending {
@@ -14,10 +15,14 @@ export class Direct {
   readonly #connection: Connection;
   readonly #sendings = new Map<string, Sending>();
   #number = 0;
+  #closed: (trouble: Error | undefined) => void = () => {};
 
   private constructor(connection: Connection, channel: ConfirmChannel) {
     this.#connection = connection;
     this.#channel = channel;
+    let trouble: Error | undefined;
+    channel.on('error', (error: Error) => (trouble ??= error));
+    connection.whenAlone(channel, () => this.#closed(trouble));
     channel.on('return', (message: Message) => {
       const sending = this.#sendings.get(message.properties.correlationId as string);
       if (sending) sending.returned = true;
@@ -26,6 +31,11 @@ export class Direct {
 
   static async open(connection: Connection): Promise<Direct> {
     return new Direct(connection, await connection.confirmChannel());
+  }
+
+  /** Calls back when the broker has closed its channel: nothing can be sent any more. */
+  onClosed(closed: (trouble: Error | undefined) => void): void {
+    this.#closed = closed;
   }
 
   /** Resolves with whether the queue has it; rejects when it refused, or at the end of the session. */
@@ -43,7 +53,7 @@ export class Direct {
       const answered = (error: unknown) => {
         this.#sendings.delete(number);
         if (!error) resolve(!sending.returned);
-        else reject(this.#connection.isOpen ? error : this.#connection.lostError());
+        else reject(isNack(error) ? error : this.#connection.lostError());
       };
       try {
         const all = { ...options, mandatory: true, correlationId: number };

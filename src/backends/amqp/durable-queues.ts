@@ -1,7 +1,7 @@
 import type { Channel } from 'amqplib';
 import type { QueueSpec } from '../../backend.js';
 import { QueueInUseError, QueueSettingsError, UnsupportedError } from '../../model/errors.js';
-import { notFound, queueError, replyCode, Reply } from './broker-errors.js';
+import { isExchangeGone, notFound, queueError, replyCode, Reply } from './broker-errors.js';
 import type { Connection } from './connection.js';
 import type { Names } from './names.js';
 
@@ -14,10 +14,13 @@ const EXPIRY_MAX_MS = 4_294_967_295;
 export class DurableQueues {
   readonly #connection: Connection;
   readonly #names: Names;
+  readonly #exchangeGone: () => void;
 
-  constructor(connection: Connection, names: Names) {
+  /** `exchangeGone` is told when a binding finds no exchange. */
+  constructor(connection: Connection, names: Names, exchangeGone: () => void) {
     this.#connection = connection;
     this.#names = names;
+    this.#exchangeGone = exchangeGone;
   }
 
   /** Creates what is missing of it. */
@@ -73,7 +76,8 @@ export class DurableQueues {
   /** Also what a broken deletion or an expiry has left of it. */
   async delete(name: string, options: { readonly whileInUse: boolean }): Promise<void> {
     const [work, tokens] = [await this.work(name), await this.tokens(name)];
-    if (!work && !tokens) throw notFound(name);
+    const letters = work || tokens ? undefined : await this.#look(name, this.#names.letters(name));
+    if (!work && !tokens && !letters) throw notFound(name);
     const consumers = (work?.consumerCount ?? 0) + (tokens?.consumerCount ?? 0);
     if (consumers > 0 && !options.whileInUse)
       throw new QueueInUseError(
@@ -131,6 +135,10 @@ export class DurableQueues {
     try {
       return await this.#connection.with(work);
     } catch (error) {
+      if (isExchangeGone(error)) {
+        this.#exchangeGone();
+        throw this.#connection.lostError();
+      }
       throw queueError(error, name);
     }
   }

@@ -9,6 +9,8 @@ export class Names {
   readonly events: string;
   /** What masters tell each other. */
   readonly control: string;
+  /** Says that the exchange has all its bindings. */
+  readonly whole: string;
   readonly #prefix: string;
 
   constructor(namespace: string) {
@@ -16,6 +18,7 @@ export class Names {
     this.#prefix = namespace.replaceAll('.', '%2E');
     this.events = this.#name('events');
     this.control = this.#name('control');
+    this.whole = this.#name('whole');
   }
 
   /** What a durable queue's messages wait in. */

@@ -16,8 +16,8 @@ export interface OwnershipPorts {
   readonly signs: SignsOfLife;
   readonly queues: DurableQueues;
   readonly isBlocked: () => boolean;
-  /** Its bindings are in place. */
-  readonly bound: () => void;
+  /** Its bindings are in place: for the first time, or others. */
+  readonly bound: (isFirst: boolean) => void;
   readonly released: () => Promise<void>;
 }
 
@@ -139,7 +139,7 @@ export class AmqpOwnership implements Ownership {
     this.#check();
     const isFirst = !this.#hasBound;
     this.#hasBound = true;
-    if (isFirst) this.#ports.bound();
+    this.#ports.bound(isFirst);
   }
 
   async #write(change: Partial<Token>): Promise<void> {

@@ -17,13 +17,14 @@ import type {
 } from '../../backend.js';
 import { FencedError, QueueFullError, QueueInUseError, SessionLostError } from '../../model/errors.js';
 import type { Envelope } from '../../model/message.js';
-import { queueError } from './broker-errors.js';
+import { accessError, isExchangeGone, isNack, queueError, replyCode, Reply } from './broker-errors.js';
 import { AmqpClaim } from './claim.js';
 import type { Connection } from './connection.js';
 import { AmqpConsumer } from './consumer.js';
 import type { Control, KnownQueue } from './control.js';
 import type { Direct } from './direct.js';
 import type { DurableQueues } from './durable-queues.js';
+import type { KnownQueues } from './known-queues.js';
 import type { Letters } from './letters.js';
 import { listQueues } from './listing.js';
 import type { MasterName } from './master-name.js';
@@ -40,6 +41,7 @@ const LINGER_HEARTBEATS = 3;
 export interface SessionParts {
   readonly options: ConnectOptions;
   readonly heartbeatMs: number;
+  readonly consumerTimeoutMs: number;
   readonly names: Names;
   /** Takes acks and gives deliveries; it never publishes: during a memory alarm that would block its acks. */
   readonly consuming: Connection;
@@ -49,6 +51,8 @@ export interface SessionParts {
   readonly control: Control;
   readonly queues: DurableQueues;
   readonly letters: Letters;
+  /** Queues that this master has to do with, or has heard of, also in earlier sessions. */
+  readonly known: KnownQueues;
 }
 
 /** One master's session with RabbitMQ: two connections, which live and die together. */
@@ -61,8 +65,6 @@ export class AmqpSession implements Session {
   readonly #claims = new Set<AmqpClaim>();
   readonly #consumers = new Set<AmqpConsumer>();
   readonly #shared = new Map<string, WorkChannel>();
-  /** Queues that this session has to do with, or has heard of. */
-  readonly #known = new Map<string, KnownQueue['ownership']>();
   readonly #specs = new Map<string, QueueSpec>();
   #blocked: { readonly reason: string } | undefined;
   #whenBlocked: (() => void)[] = [];
@@ -86,10 +88,10 @@ export class AmqpSession implements Session {
     const { consuming, publishing, events, options } = parts;
     for (const connection of [consuming, publishing])
       void connection.closed.then((reason) => this.#connectionEnded(reason));
-    // What was sent over it has no answer any more: as if the connection had broken.
-    events.on('close', () =>
-      this.drop(new SessionLostError('The broker has closed the publishing channel.')),
-    );
+    let trouble: Error | undefined;
+    events.on('error', (error: Error) => (trouble ??= error));
+    events.on('close', () => this.#refused(trouble));
+    parts.direct.onClosed((refusal) => this.#refused(refusal));
     publishing.onBlocked(
       (reason) => {
         this.#blocked = { reason };
@@ -114,19 +116,25 @@ export class AmqpSession implements Session {
 
   /** A queue that another master has told of. */
   learn(queues: readonly KnownQueue[]): void {
-    for (const { name, ownership } of queues)
-      if (this.#known.get(name) === undefined) this.#known.set(name, ownership);
+    const { known } = this.#parts;
+    for (const { name, ownership, role, bindings } of queues) {
+      known.note(name, ownership);
+      if (role === 'owner' || (bindings.length > 0 && known.bindings(name).length === 0))
+        known.noteBindings(name, bindings);
+    }
   }
 
   /** What this master tells others. */
   known(): KnownQueue[] {
     const claims = new Map([...this.#claims].map((claim) => [claim.queue, claim]));
     const consumed = new Set([...this.#consumers].map(({ queue }) => queue));
-    return [...this.#known].map(([name, ownership]) => {
+    const { known } = this.#parts;
+    return known.names.map((name) => {
       const claim = claims.get(name);
       const owned = claim?.ownership;
       const role = owned ? 'owner' : claim ? 'standby' : consumed.has(name) ? 'consumer' : undefined;
-      const { epoch = 0, bindings = [] } = owned ?? {};
+      const { epoch = 0, bindings = known.bindings(name) } = owned ?? {};
+      const ownership = known.ownership(name);
       return { name, ownership, role, epoch, bindings, consumes: consumed.has(name) };
     });
   }
@@ -149,7 +157,7 @@ export class AmqpSession implements Session {
           options,
           (error: unknown) => {
             if (!error) resolve();
-            else reject(this.#parts.publishing.isOpen && !this.#end ? new QueueFullError([]) : this.#lost());
+            else reject(isNack(error) ? new QueueFullError([]) : this.#lost());
           },
         );
       } catch (thrown) {
@@ -168,6 +176,7 @@ export class AmqpSession implements Session {
       exchange: names.events,
       name: names.ofSession('transient', environment.randomId()),
       ended: (one) => this.#transients.delete(one),
+      broken: (reason) => this.drop(reason),
     });
     this.#transients.add(queue);
     try {
@@ -183,8 +192,8 @@ export class AmqpSession implements Session {
     this.#check();
     await this.#parts.queues.declare(spec);
     this.#specs.set(spec.name, spec);
-    this.#known.set(spec.name, spec.ownership);
-    await this.#parts.control.tellKnown(this.known().filter(({ name }) => name === spec.name));
+    this.#parts.known.declared(spec.name, spec.ownership);
+    await this.#tellOf(spec.name);
   }
 
   async findQueue(name: string): Promise<boolean> {
@@ -195,14 +204,14 @@ export class AmqpSession implements Session {
   async deleteQueue(name: string, options: { whileInUse: boolean }): Promise<void> {
     this.#check();
     await this.#parts.queues.delete(name, options);
-    this.#known.delete(name);
+    this.#parts.known.forget(name);
   }
 
   async queues(): Promise<QueueStatus[]> {
     this.#check();
     const answers = await this.#parts.control.ask();
     for (const { queues } of answers) this.learn(queues);
-    return listQueues(answers, this.#parts.queues, (name) => this.#known.delete(name));
+    return listQueues(answers, this.#parts.queues, (name) => this.#parts.known.forget(name));
   }
 
   async claim(name: string, sink: ClaimSink): Promise<Claim> {
@@ -210,7 +219,7 @@ export class AmqpSession implements Session {
     const { consuming, direct, control, queues, names, options, heartbeatMs } = this.#parts;
     await queues.check(name);
     this.#check();
-    if (!this.#known.has(name)) this.#known.set(name, undefined);
+    this.#parts.known.note(name);
     const claim = new AmqpClaim(name, sink, {
       connection: consuming,
       direct,
@@ -225,6 +234,10 @@ export class AmqpSession implements Session {
       whenBlocked: () => new Promise((resolve) => this.#whenBlocked.push(resolve)),
       specOf: (queue) => this.#specs.get(queue),
       consumerOf: (ownership) => [...this.#consumers].find((consumer) => consumer.ownership === ownership),
+      bound: (queue, bindings) => {
+        this.#parts.known.noteBindings(queue, bindings);
+        void this.#tellOf(queue).catch(() => {});
+      },
       ended: (one) => this.#claims.delete(one),
     });
     this.#claims.add(claim);
@@ -266,6 +279,7 @@ export class AmqpSession implements Session {
         channel: isExclusive ? new WorkChannel(consuming, name, names.work(name)) : this.#sharedChannel(name),
         environment: this.#parts.options.environment,
         letters,
+        consumerTimeoutMs: this.#parts.consumerTimeoutMs,
         ended: (one) => this.#consumers.delete(one),
       },
     );
@@ -321,6 +335,18 @@ export class AmqpSession implements Session {
     await this.closed;
   }
 
+  /** What was sent over a channel that the broker has closed has no answer any more: as if the connection had broken. */
+  #refused(trouble: Error | undefined): void {
+    const code = replyCode(trouble);
+    if (trouble && code === Reply.accessRefused) return this.drop(accessError('a publish', trouble));
+    const why = isExchangeGone(trouble) ? 'The exchange was deleted.' : 'The broker has closed a channel.';
+    this.drop(new SessionLostError(why, { cause: trouble }));
+  }
+
+  async #tellOf(queue: string): Promise<void> {
+    await this.#parts.control.tellKnown(this.known().filter(({ name }) => name === queue));
+  }
+
   #connectionEnded(reason: Error | undefined): void {
     if (this.#end) return;
     this.drop(reason ?? new SessionLostError('The connection has ended.'));
@@ -358,13 +384,14 @@ export class AmqpSession implements Session {
   }
 
   async #isExclusive(name: string): Promise<boolean> {
-    const isToldOf = () => this.#known.get(name) !== undefined;
+    const { known } = this.#parts;
+    const isToldOf = () => known.ownership(name) !== undefined;
     if (!isToldOf()) {
       await this.#parts.queues.check(name);
       for (const { queues } of await this.#parts.control.ask()) this.learn(queues);
     }
     // Of one that nobody knows the stricter is right: whoever declares it knows.
-    return this.#known.get(name) !== 'shared';
+    return known.ownership(name) !== 'shared';
   }
 
   #check(): void {

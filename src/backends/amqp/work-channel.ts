@@ -34,6 +34,8 @@ export class WorkChannel {
   #acks!: AckFloor;
   #tag: string | undefined;
   #tags = 0;
+  /** The delivery tag of what came last over the channel. */
+  #latest = 0;
   #next = 0;
   /** Who left last. */
   #last: Taker | undefined;
@@ -57,6 +59,17 @@ export class WorkChannel {
   ack(message: ConsumeMessage): void {
     this.#acks.ack(message.fields.deliveryTag);
     if (this.#waiting.length > 0) this.#hand(this.#waiting.shift()!);
+  }
+
+  /** Gives all that is in hand back to the broker, which delivers it again, first and in order. False if it can't now. */
+  giveBackAll(): boolean {
+    const channel = this.#channel;
+    if (!channel || !this.#connection.isOpen || this.#latest === 0) return false;
+    this.#acks.flush();
+    this.#acks.passAll(this.#latest);
+    const last = { fields: { deliveryTag: this.#latest } } as ConsumeMessage;
+    channel.nack(last, true, true);
+    return true;
   }
 
   /** Resolves when what it had in hand is back, and every ack processed. */
@@ -100,6 +113,7 @@ export class WorkChannel {
 
   async #open(): Promise<Channel> {
     const channel = await this.#connection.channel();
+    this.#latest = 0;
     this.#acks = new AckFloor(channel, () => this.#channel === channel && this.#connection.isOpen);
     let isLost = false;
     channel.on('close', () => {
@@ -115,8 +129,10 @@ export class WorkChannel {
   }
 
   #hear(message: ConsumeMessage | null): void {
-    if (message) this.#hand(message);
-    else this.#lost(deleted(this.#queue));
+    if (message) {
+      this.#latest = message.fields.deliveryTag;
+      this.#hand(message);
+    } else this.#lost(deleted(this.#queue));
   }
 
   /** To the next in turn that has room. While the channel changes, more may come than they have room for. */

@@ -2,6 +2,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { FolderError } from '../../model/errors.js';
 import { flushPath, newNote, readNote, writeNote } from '../../folder/folder-note.js';
+import { copyRecords } from './data-copy.js';
 import { openDatabases, type Databases } from './databases.js';
 import { handOver, type Instance } from './instance.js';
 import { nextDataFile, STORE_FOLDER } from './store-folder.js';
@@ -17,8 +18,7 @@ export async function compact(folder: string, databases: Databases, instance: In
   const next = nextDataFile(data);
   removeData(folder, next);
   try {
-    await old.root.backup(join(folder, next), true);
-    flushPath(join(folder, next));
+    await copyTo(folder, next, old);
   } catch {
     // The disk had no room for the copy after all. The old file is as good as before.
     removeData(folder, next);
@@ -34,6 +34,17 @@ export async function compact(folder: string, databases: Databases, instance: In
   Object.assign(databases, fresh);
   await old.root.close();
   removeData(folder, data);
+}
+
+/** Flushed at the end only: before that nobody relies on it. */
+async function copyTo(folder: string, file: string, from: Databases): Promise<void> {
+  const copy = openDatabases(folder, file, { noSync: true });
+  try {
+    await copyRecords(from, copy);
+  } finally {
+    await copy.root.close();
+  }
+  flushPath(join(folder, file));
 }
 
 function removeData(folder: string, name: string): void {

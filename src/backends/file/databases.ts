@@ -85,13 +85,14 @@ function readUint32(source: Uint8Array, at: number): number {
 
 /**
  * Opens the data file, and creates what is missing of it. Without `overlappingSync` a commit is LMDB's own: the data is
- * flushed, then the page that makes it valid, and only then does the promise of a write resolve.
+ * flushed, then the page that makes it valid, and only then does the promise of a write resolve. With `noSync` nothing is.
  */
-export function openDatabases(folder: string, file: string): Databases {
+export function openDatabases(folder: string, file: string, { noSync = false } = {}): Databases {
   const root = open<Uint8Array, string>({
     path: join(folder, file),
     noSubdir: true,
     overlappingSync: false,
+    noSync,
     // A batch is gathered here. Beside that, this option leaves a rejection unhandled when a commit fails.
     eventTurnBatching: false,
     pageSize: PAGE_BYTES,

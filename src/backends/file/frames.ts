@@ -42,6 +42,7 @@ export class FrameWriter {
   /** The head of the run that takes more, and where its frame begins. */
   #head: RunHead | undefined;
   #runAt = 0;
+  #run = 0;
   #scheduled = false;
   #frame = 0;
 
@@ -71,13 +72,14 @@ export class FrameWriter {
 
   /**
    * Says a message, or the bytes of one, in one word with those before it that have the same head. Throws, and says
-   * nothing, if it cannot be encoded.
+   * nothing, if it cannot be encoded. Returns the number of that word: those of one flush and one head share it.
    */
-  carry(head: RunHead, message: Envelope | Uint8Array): void {
+  carry(head: RunHead, message: Envelope | Uint8Array): number {
     const bytes = recordBytesMax(message);
     if (!this.#head || !isSameHead(this.#head, head) || !this.#hasRoom(bytes)) this.#beginRun(head, bytes);
     this.#bytes.end = writeRecord(this.#bytes.buffer, this.#bytes.end, message);
     this.#flushInTime();
+    return this.#run;
   }
 
   flush(): void {
@@ -127,6 +129,7 @@ export class FrameWriter {
     this.#runAt = this.#beginFrame(RUN_HEAD_BYTES + bytes);
     this.#bytes.end = writeHead(this.#bytes.buffer, this.#runAt + HEADER_BYTES, head);
     this.#head = head;
+    this.#run++;
   }
 
   #endRun(): void {

@@ -1,6 +1,6 @@
 import { Packr, Unpackr } from 'msgpackr';
 import type { FailedAttempt, QueueSpec } from '../../backend.js';
-import type { Entry, Letter } from '../hub/durable-queue.js';
+import type { Entry, Letter } from '../hub/queue-parts.js';
 import { Damage } from '../../folder/folder-errors.js';
 import { seal, unseal } from '../../folder/seal.js';
 import { packEnvelope } from './packed-envelope.js';

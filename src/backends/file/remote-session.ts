@@ -11,17 +11,18 @@ import type {
   Ownership,
   QueueSpec,
   QueueStatus,
+  Refusals,
   Session,
   TransientQueue,
   TransientSink,
 } from '../../backend.js';
 import type { Clock, Timer } from '../../model/clock.js';
 import { FencedError, ProtocolError, SessionLostError } from '../../model/errors.js';
-import { Fifo } from '../../model/fifo.js';
 import type { Envelope } from '../../model/message.js';
 import { unpackEnvelope } from '../../model/packed-fields.js';
 import { errorOf } from './error-words.js';
 import type { FrameWriter, Word } from './frames.js';
+import { Publishings } from './publishings.js';
 import { readBytes, readNumber } from './read-word.js';
 import { RemoteClaim, RemoteOwnership } from './remote-claim.js';
 import { RemoteConsumer } from './remote-consumer.js';
@@ -70,14 +71,12 @@ export class RemoteSession implements Session, Wire {
   readonly #clock: Clock;
   readonly #ownerTimeoutMs: number;
   readonly #settleClosed: (reason: Error | undefined) => void;
-  /** From the first that is not confirmed. */
-  readonly #publishings = new Fifo<Waiter<void>>();
+  readonly #publishings = new Publishings();
   /** By their numbers in this session. */
   readonly #calls = new Map<number, Waiter<unknown>>();
   readonly #listeners = new Map<number, TransientSink>();
   readonly #claims = new Map<number, RemoteClaim>();
   readonly #consumers = new Map<number, RemoteConsumer>();
-  #confirmed = 0;
   #numbers = 0;
   #end: { reason: Error | undefined } | undefined;
   /** The number of the call that closes it. */
@@ -120,7 +119,7 @@ export class RemoteSession implements Session, Wire {
     return !this.#end;
   }
 
-  publish(envelope: Envelope, fence?: Ownership): Promise<void> {
+  publish(envelope: Envelope, fence?: Ownership): Promise<Refusals | void> {
     if (this.#end) return Promise.reject(this.#lost());
     let claim = 0;
     if (fence) {
@@ -129,8 +128,8 @@ export class RemoteSession implements Session, Wire {
         return Promise.reject(new FencedError(`Queue "${fence.queue}" has another owner now.`));
       claim = fence.claim.number;
     }
-    this.writer.carry(claim === 0 ? NO_CLAIM : [Said.publish, claim, 0, 0, 0], envelope);
-    return new Promise((resolve, reject) => this.#publishings.push({ resolve, reject }));
+    const run = this.writer.carry(claim === 0 ? NO_CLAIM : [Said.publish, claim, 0, 0, 0], envelope);
+    return this.#publishings.add(envelope, run);
   }
 
   async listen(sink: TransientSink): Promise<TransientQueue> {
@@ -260,11 +259,9 @@ export class RemoteSession implements Session, Wire {
     const number = readNumber(word[1]);
     switch (word[0]) {
       case Told.confirmed:
-        return this.#confirmUpTo(number);
+        return this.#publishings.answeredUpTo(number);
       case Told.notTaken:
-        // Resolved as well later on, which changes nothing.
-        this.#publishings.at(number - this.#confirmed - 1)?.reject(errorOf(word[2]));
-        return;
+        return this.#publishings.refuse(number, errorOf(word[2]));
       case Told.result:
         this.#calls.get(number)?.resolve(word[2]);
         this.#calls.delete(number);
@@ -299,14 +296,6 @@ export class RemoteSession implements Session, Wire {
     while (run.next()) listener?.message(unpackEnvelope(run.bytes, run.from, run.to));
   }
 
-  #confirmUpTo(number: number): void {
-    for (; this.#confirmed < number; this.#confirmed++) {
-      const publishing = this.#publishings.shift();
-      if (!publishing) throw new ProtocolError('The hub has confirmed what it was not given.');
-      publishing.resolve();
-    }
-  }
-
   #lost(): SessionLostError {
     return new SessionLostError('The session with the hub has ended.', { cause: this.#end?.reason });
   }
@@ -316,7 +305,7 @@ export class RemoteSession implements Session, Wire {
     this.#end = { reason };
     this.signs.stop();
     for (const { reject } of this.#calls.values()) reject(this.#lost());
-    for (let one = this.#publishings.shift(); one; one = this.#publishings.shift()) one.reject(this.#lost());
+    this.#publishings.rejectAll(this.#lost());
     this.#calls.clear();
   }
 }

@@ -1,4 +1,5 @@
-import type { DurableQueue, Entry, Letter } from '../hub/durable-queue.js';
+import type { DurableQueue } from '../hub/durable-queue.js';
+import type { Entry, Letter } from '../hub/queue-parts.js';
 import type { Journal } from '../hub/journal.js';
 import type { Envelope } from '../../model/message.js';
 import { Subject, type ChangeList } from './change-list.js';

@@ -1,5 +1,6 @@
 import { DecodeError } from '../../model/errors.js';
-import type { DurableQueue, Entry, KeptQueue, Letter } from '../hub/durable-queue.js';
+import type { DurableQueue } from '../hub/durable-queue.js';
+import type { Entry, KeptQueue, Letter } from '../hub/queue-parts.js';
 import type { Databases, Kind, PlaceKey, Places } from './databases.js';
 import { PackedEnvelope, type Shelf } from './packed-envelope.js';
 import {

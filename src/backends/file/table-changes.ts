@@ -1,5 +1,5 @@
 import type { Envelope } from '../../model/message.js';
-import type { Entry, Letter } from '../hub/durable-queue.js';
+import type { Entry, Letter } from '../hub/queue-parts.js';
 import { Subject, type ChangeSink } from './change-list.js';
 import { PAGE_BYTES, type Databases, type Kind, type PlaceKey } from './databases.js';
 import { PackedEnvelope, packEnvelope } from './packed-envelope.js';

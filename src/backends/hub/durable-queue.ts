@@ -1,67 +1,13 @@
 import type { Holder, LetterDetails, QueueSpec, QueueStatus } from '../../backend.js';
 import type { Envelope } from '../../model/message.js';
-import type { Bag, Bagged } from '../../model/bag.js';
-import type { Clock, Timer } from '../../model/clock.js';
+import type { Clock } from '../../model/clock.js';
 import { Brim } from '../../model/brim.js';
 import { FencedError, QueueDeletedError } from '../../model/errors.js';
+import { IdleExpiry } from './idle-expiry.js';
 import type { Journal } from './journal.js';
 import type { Operations, Worker } from './operations.js';
+import type { Claimant, Entry, KeptQueue, Letter, Taker } from './queue-parts.js';
 import { ReadyList } from './ready-list.js';
-
-/** A message in its place in one durable queue. */
-export interface Entry extends Bagged {
-  readonly position: number;
-  /** The journal may put another in its place that says the same and keeps its bytes elsewhere. */
-  envelope: Envelope;
-  readonly redrives: number;
-  /** Handler calls known to have begun. */
-  attempts: number;
-  redelivered: boolean;
-  /** A call has begun since the entry was last handed over. */
-  begun: boolean;
-  /** The journal's batch: nobody gets the entry before that is safe. */
-  readonly batch: number;
-}
-
-export interface Letter extends LetterDetails {
-  readonly id: string;
-  /** As that of an entry. */
-  envelope: Envelope;
-  readonly redrives: number;
-  readonly at: number;
-}
-
-/** A queue as the journal has kept it. */
-export interface KeptQueue {
-  readonly id: string;
-  readonly spec: QueueSpec;
-  readonly bindings: readonly string[];
-  readonly epoch: number;
-  readonly checkpoint: Uint8Array | undefined;
-  /** In rising order of their positions. */
-  readonly entries: Iterable<Pick<Entry, 'position' | 'envelope' | 'redrives' | 'attempts' | 'redelivered'>>;
-  /** Oldest first. */
-  readonly letters: readonly Letter[];
-}
-
-/** One consumer of the queue: a session's, with its credit. */
-export interface Taker {
-  readonly hasCredit: boolean;
-  readonly held: Pick<Bag<Entry>, 'size' | 'add' | 'delete' | 'clear' | typeof Symbol.iterator>;
-  deliver(entry: Entry): void;
-  /** The queue is gone. */
-  lost(reason: Error): void;
-}
-
-/** Somebody who stands for the ownership. */
-export interface Claimant {
-  readonly master: string;
-  granted(epoch: number): void;
-  standby(holder: Holder): void;
-  lost(reason: Error): void;
-  /** Asked of the owner: as many wait as the limit allows. */
-  full(waiting: number): void;
-}
 
 export interface QueuePorts {
   readonly journal: Journal;
@@ -69,9 +15,6 @@ export interface QueuePorts {
   readonly operations: Operations;
   readonly expired: () => void;
 }
-
-/** Node's timers hold 31 bits. */
-const TIMER_MAX_MS = 2_147_483_647;
 
 /**
  * One durable queue of the hub. Everything is decided in one thread, so a grant, an ack, a save and a fence are plain
@@ -89,6 +32,7 @@ export class DurableQueue implements Worker {
   readonly #ports: QueuePorts;
   readonly #ready = new ReadyList<Entry>();
   readonly #brim: Brim | undefined;
+  readonly #expiry: IdleExpiry | undefined;
   isCalled = false;
   #isGone = false;
   #ownerHasBound = false;
@@ -96,8 +40,6 @@ export class DurableQueue implements Worker {
   #awaitedBatch = -1;
   #unsettled = 0;
   #nextTaker = 0;
-  #idleSince = 0;
-  #expiry: Timer | undefined;
 
   constructor(
     readonly id: string,
@@ -106,7 +48,9 @@ export class DurableQueue implements Worker {
   ) {
     this.#ports = ports;
     this.#brim = spec.limit && new Brim(spec.limit.messages);
-    this.#watchExpiry();
+    const { clock, expired } = ports;
+    if (spec.expiresMs !== undefined) this.#expiry = new IdleExpiry(clock, spec.expiresMs, expired);
+    this.#lookIdle();
   }
 
   get depth(): number {
@@ -199,7 +143,7 @@ export class DurableQueue implements Worker {
 
   addTaker(taker: Taker): void {
     this.takers.push(taker);
-    this.#watchExpiry();
+    this.#lookIdle();
     this.#ports.operations.callLater(this);
   }
 
@@ -217,7 +161,7 @@ export class DurableQueue implements Worker {
     this.#ready.giveBack([...taker.held]);
     this.#unsettled -= taker.held.size;
     taker.held.clear();
-    this.#watchExpiry();
+    this.#lookIdle();
     this.#ports.operations.callLater(this);
   }
 
@@ -264,7 +208,7 @@ export class DurableQueue implements Worker {
 
   claim(claimant: Claimant): void {
     this.standbys.push(claimant);
-    this.#watchExpiry();
+    this.#lookIdle();
     if (!this.owner) this.#grantNext();
     else if (this.#ownerHasBound) claimant.standby(this.#holder(this.owner));
   }
@@ -277,7 +221,7 @@ export class DurableQueue implements Worker {
       this.owner = undefined;
       this.#grantNext();
     }
-    this.#watchExpiry();
+    this.#lookIdle();
   }
 
   /** The owner's binding set is in place: standbys may rely on it. A set that was there before is written already. */
@@ -299,7 +243,7 @@ export class DurableQueue implements Worker {
     const reason = new QueueDeletedError(`Queue "${this.spec.name}" was deleted; what it held is gone.`);
     const everybody = [...this.takers, ...(this.owner ? [this.owner] : []), ...this.standbys];
     this.#isGone = true;
-    this.#watchExpiry();
+    this.#lookIdle();
     this.takers.length = 0;
     this.standbys.length = 0;
     this.owner = undefined;
@@ -348,21 +292,8 @@ export class DurableQueue implements Worker {
     return undefined;
   }
 
-  #watchExpiry(): void {
-    if (this.spec.expiresMs === undefined) return;
-    const { clock } = this.#ports;
-    clock.clearTimeout(this.#expiry);
-    this.#expiry = undefined;
-    if (this.#isGone || this.isInUse) return;
-    this.#idleSince = clock.now();
-    this.#awaitExpiry(this.spec.expiresMs);
-  }
-
-  #awaitExpiry(expiresMs: number): void {
-    const { clock, expired } = this.#ports;
-    const leftMs = this.#idleSince + expiresMs - clock.now();
-    if (leftMs <= 0) expired();
-    else this.#expiry = clock.setTimeout(() => this.#awaitExpiry(expiresMs), Math.min(leftMs, TIMER_MAX_MS));
+  #lookIdle(): void {
+    this.#expiry?.look(!this.#isGone && !this.isInUse);
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Claim, ClaimSink, Delivery, Holder, Ownership } from '../../backend.js';
 import { FencedError } from '../../model/errors.js';
-import { fencedBy, type Claimant, type DurableQueue } from './durable-queue.js';
+import { fencedBy, type DurableQueue } from './durable-queue.js';
+import type { Claimant } from './queue-parts.js';
 import type { Hub } from './hub.js';
 import type { HubConsumer } from './hub-consumer.js';
 

@@ -8,7 +8,8 @@ import type {
 } from '../../backend.js';
 import { Bag } from '../../model/bag.js';
 import { FencedError } from '../../model/errors.js';
-import type { DurableQueue, Entry, Taker } from './durable-queue.js';
+import type { DurableQueue } from './durable-queue.js';
+import type { Entry, Taker } from './queue-parts.js';
 import { HubOwnership } from './hub-claim.js';
 import type { Hub } from './hub.js';
 

@@ -11,7 +11,8 @@ import {
 } from '../../model/errors.js';
 import { Routes } from '../../model/routes.js';
 import { parsePattern } from '../../model/topic.js';
-import { DurableQueue, type KeptQueue } from './durable-queue.js';
+import { DurableQueue } from './durable-queue.js';
+import type { KeptQueue } from './queue-parts.js';
 import type { Journal } from './journal.js';
 import { Operations, type Word } from './operations.js';
 

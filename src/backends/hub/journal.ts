@@ -1,4 +1,5 @@
-import type { DurableQueue, Entry, Letter } from './durable-queue.js';
+import type { DurableQueue } from './durable-queue.js';
+import type { Entry, Letter } from './queue-parts.js';
 
 /**
  * Where the hub writes down what must survive it. Calls describe what has just changed in memory. Writes are grouped into

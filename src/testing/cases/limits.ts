@@ -37,6 +37,24 @@ export const limitCases = casesOf('queues', {
     assert.deepEqual(taken, [1, 2, 3, 5]);
   }),
 
+  'have what they confirmed, and nothing that they refused, of messages sent at once': having(
+    'queueLimit',
+    async (lab) => {
+      const master = await lab.connect('master');
+      const queue = lab.unique('queue');
+      await master.declare(queue, { limit: { messages: 3, onFull: 'reject-publish' } });
+      const owner = await master.own(queue, ['#']);
+      const sent = numbers(1, 20);
+      const outcomes = await Promise.allSettled(sent.map((number) => master.publish('a.b', number)));
+      const confirmed = sent.filter((_, at) => outcomes[at]!.status === 'fulfilled');
+      for (const outcome of outcomes)
+        assert(outcome.status === 'fulfilled' || outcome.reason instanceof QueueFullError);
+      assert(confirmed.length >= 3 && confirmed.length < sent.length);
+      const { sink } = await master.consume(queue, owner);
+      await lab.gets(sink, confirmed);
+    },
+  ),
+
   'drop the oldest of what does not fit': having('queueLimit', async (lab) => {
     const master = await lab.connect('master');
     const queue = lab.unique('queue');

@@ -45,8 +45,11 @@ export class Member {
     readonly crash: () => Promise<void>,
   ) {}
 
-  publish(topic: string, data?: unknown, overrides?: Partial<Envelope>): Promise<void> {
-    return this.session.publish(this.lab.envelope(topic, data, overrides));
+  async publish(topic: string, data?: unknown, overrides?: Partial<Envelope>): Promise<void> {
+    const envelope = this.lab.envelope(topic, data, overrides);
+    const refusals = await this.session.publish(envelope);
+    const error = refusals?.get(envelope);
+    if (error) throw error;
   }
 
   /** One message for each item, without waiting between them. */
