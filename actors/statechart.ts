@@ -64,7 +64,9 @@ export function createStatechart(machine: AnyStateMachine): Statechart {
   return {
     logic: machine,
     start: (input) => go(undefined, input),
-    step: (snapshot, event) => go(snapshot as AnyMachineSnapshot, event),
+    // One that has ended takes no events, as an actor does not.
+    step: (snapshot, event) =>
+      snapshot.status === 'active' ? go(snapshot as AnyMachineSnapshot, event) : { snapshot, effects: [] },
     persist: (snapshot) => machine.getPersistedSnapshot(snapshot as AnyMachineSnapshot),
     restore: (persisted) => {
       const actor = createActor(machine as AnyActorLogic, { snapshot: persisted as never });

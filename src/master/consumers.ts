@@ -9,7 +9,7 @@ import { fillPromise, fillResource } from '../../actors/slots.js';
 import type { Ownership } from '../backend.js';
 import type { Handler } from '../flow/handler.js';
 import { Pump, type DataPlane } from '../flow/pump.js';
-import type { PumpPorts, PumpReports } from '../flow/hold.js';
+import type { PumpPorts, PumpReports } from '../flow/pump-ports.js';
 import type { Catalogue } from '../model/catalogue.js';
 import { QueueDeletedError, StoppedError } from '../model/errors.js';
 import { brokerError } from '../model/secrets.js';

@@ -16,10 +16,8 @@ import {
 const PREFETCH = 256;
 const NOT_OF_A_SCHEDULER = ['ownership', 'concurrency', 'orderBy', 'handlerTimeoutMs'];
 
-export interface ScheduleOptions<Logic extends AnyStateMachine = AnyStateMachine> extends Omit<
-  ConsumeOptions,
-  'ownership' | 'concurrency' | 'orderBy' | 'handlerTimeoutMs'
-> {
+/** What a scheduler has that a consumer has not. */
+export interface StatechartOptions<Logic extends AnyStateMachine = AnyStateMachine> {
   /** An XState machine that is pure: it publishes by `emit({ type: 'publish', topic, data })`, and invokes promises only. */
   readonly logic: Logic;
   /** Of the machine, for its very first state. */
@@ -29,6 +27,9 @@ export interface ScheduleOptions<Logic extends AnyStateMachine = AnyStateMachine
   /** Makes of a state that another version has saved one of this version. */
   readonly migrate?: Migrate;
 }
+
+export type ScheduleOptions<Logic extends AnyStateMachine = AnyStateMachine> = StatechartOptions<Logic> &
+  Omit<ConsumeOptions, 'ownership' | 'concurrency' | 'orderBy' | 'handlerTimeoutMs'>;
 
 /** The options of `schedule`: its bindings are patterns of the catalogue. */
 export type ScheduleOptionsOf<

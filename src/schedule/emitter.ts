@@ -1,10 +1,10 @@
 import type { Ownership, Session } from '../backend.js';
 import type { Fence } from '../flow/fence.js';
 import { delayMs } from '../model/backoff.js';
-import type { Environment } from '../model/clock.js';
 import { FencedError, SessionLostError, isRetryable, toError } from '../model/errors.js';
 import type { OpenNumbers } from '../model/message.js';
 import { envelopeOf, type Emission } from './emission.js';
+import type { Pauses } from './pauses.js';
 
 const BACKOFF = { minDelayMs: 100, maxDelayMs: 10_000 };
 
@@ -12,7 +12,8 @@ export interface EmitterPorts {
   readonly session: Pick<Session, 'publish'>;
   readonly ownership: Ownership;
   readonly fence: Fence;
-  readonly environment: Environment;
+  readonly pauses: Pauses;
+  readonly random: () => number;
   readonly source: string;
   readonly open: () => OpenNumbers;
   /** The broker takes it under no circumstances. */
@@ -33,9 +34,10 @@ export class Emitter {
 
   /** Resolves with whether all of them are settled: confirmed, or refused for good. If not, the ownership has ended. */
   async publish(emissions: readonly Emission[]): Promise<boolean> {
+    const { pauses, random } = this.#ports;
     let left = emissions;
     for (let attempt = 1; left.length > 0; attempt++) {
-      if (attempt > 1) await this.#pause(attempt - 1);
+      if (attempt > 1) await pauses.wait(delayMs({ ...BACKOFF, attempt: attempt - 1 }, random));
       const results = await this.#send(left);
       if (!results) return false;
       this.#sentTo = Math.max(this.#sentTo, left.at(-1)!.number);
@@ -75,10 +77,5 @@ export class Emitter {
     const { open, ownership, source } = this.#ports;
     const from = { producer: ownership.queueId, source, open: open() };
     return envelopeOf(emission, from, emission.number <= this.#sentTo);
-  }
-
-  #pause(attempt: number): Promise<void> {
-    const { clock, random } = this.#ports.environment;
-    return new Promise((resolve) => clock.setTimeout(resolve, delayMs({ ...BACKOFF, attempt }, random)));
   }
 }

@@ -1,4 +1,4 @@
-import type { Consumer, ConsumerSink, Delivery, Ownership, Session } from '../backend.js';
+import type { Capabilities, Consumer, ConsumerSink, Delivery, Ownership, Session } from '../backend.js';
 import { Fence } from '../flow/fence.js';
 import type { DeliveryContext } from '../flow/handler.js';
 import type { Environment } from '../model/clock.js';
@@ -10,6 +10,7 @@ import { decodeSchedule, type Migrate, type Version } from './checkpoint.js';
 import type { Emission, EmissionRules } from './emission.js';
 import { Emitter } from './emitter.js';
 import { Occurrences } from './occurrences.js';
+import { Pauses } from './pauses.js';
 import { Saver } from './saver.js';
 import { Schedule } from './schedule.js';
 import { Work } from './work.js';
@@ -64,6 +65,7 @@ export class Run {
   readonly #saver: Saver;
   readonly #occurrences: Occurrences;
   readonly #work: Work;
+  readonly #pauses: Pauses;
   #deliveries = 0;
   /** Whose call has begun last: the pump makes one at a time. */
   #begun: Received | undefined;
@@ -86,13 +88,15 @@ export class Run {
     this.#reports = reports;
     const { clock } = environment;
     this.#fence = new Fence(ownership, () => this.#occurrences.pulse());
+    this.#pauses = new Pauses(clock);
     const schedule = (this.#schedule = this.#load());
     this.#work = new Work(schedule, (invocation, event) =>
       this.#occurrences.answered({ type: 'result', invocation, event }),
     );
     this.#emitter = new Emitter(
       {
-        ...{ session, ownership, environment, fence: this.#fence, source: settings.source },
+        ...{ session, ownership, fence: this.#fence, source: settings.source },
+        ...{ pauses: this.#pauses, random: environment.random },
         open: () => schedule.emissionNumbers.ranges(clock.wall()),
         refused: (emission, id, error) => reports.unsendable(emission, id, error),
         hasEnded: () => this.#hasEnded,
@@ -101,7 +105,7 @@ export class Run {
     );
     this.#saver = new Saver({
       ...{ queue: settings.queue, schedule, ownership, clock, version: settings.version },
-      ...{ fence: this.#fence, emitter: this.#emitter },
+      ...{ fence: this.#fence, emitter: this.#emitter, pauses: this.#pauses },
       proven: () => {
         this.#work.start();
         // Confirmed emissions make room for what had to wait.
@@ -162,7 +166,12 @@ export class Run {
     this.#reports.left();
     this.#occurrences.stop();
     this.#saver.end();
+    this.#pauses.end();
     this.#work.end(reason);
+  }
+
+  get capabilities(): Capabilities {
+    return this.#session.capabilities;
   }
 
   /** The session as a pump sees it. */

@@ -10,6 +10,7 @@ import {
 } from '../model/errors.js';
 import { encodeSchedule, type Version } from './checkpoint.js';
 import type { Emitter } from './emitter.js';
+import type { Pauses } from './pauses.js';
 import type { Schedule } from './schedule.js';
 
 /** Every backend takes so much; RabbitMQ 4 refuses messages from 16 MiB. */
@@ -26,6 +27,7 @@ export interface SaverPorts {
   readonly fence: Fence;
   readonly clock: Clock;
   readonly emitter: Emitter;
+  readonly pauses: Pauses;
   /** A save is proven: what it holds may have effects. */
   readonly proven: () => void;
   /** Nothing can be saved any more. */
@@ -131,7 +133,7 @@ export class Saver {
       } catch (thrown) {
         if (thrown instanceof SessionLostError || thrown instanceof FencedError || !isRetryable(thrown))
           throw thrown;
-        await new Promise<void>((resolve) => this.#ports.clock.setTimeout(resolve, AGAIN_MS));
+        await this.#ports.pauses.wait(AGAIN_MS);
       }
   }
 

@@ -1,6 +1,6 @@
 import type { Ownership, Session } from '../backend.js';
 import { Pump, type DataPlane } from '../flow/pump.js';
-import type { PumpPorts, PumpReports, PumpSettings } from '../flow/hold.js';
+import type { PumpPorts, PumpReports, PumpSettings } from '../flow/pump-ports.js';
 import { StoppedError } from '../model/errors.js';
 import { Run, type SchedulerReports, type SchedulerSettings } from './run.js';
 

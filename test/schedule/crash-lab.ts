@@ -8,7 +8,7 @@ import { decodeSchedule } from '../../src/schedule/checkpoint.js';
 import type { Schedule } from '../../src/schedule/schedule.js';
 import { SchedulerPump } from '../../src/schedule/scheduler-pump.js';
 import type { SchedulerSettings } from '../../src/schedule/run.js';
-import type { PumpSettings } from '../../src/flow/hold.js';
+import type { PumpSettings } from '../../src/flow/pump-ports.js';
 import { virtualEnvironment } from '../../src/testing/virtual-clock.js';
 
 const PREFETCH = 3;
@@ -92,7 +92,7 @@ export class CrashLab {
       },
     };
     const session = {
-      capabilities: { lingerMs: 0 },
+      capabilities: { lingerMs: 0, exactHandBack: true },
       publish: async (envelope: Envelope) => {
         await point();
         taken.push(envelope);

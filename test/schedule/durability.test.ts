@@ -303,3 +303,17 @@ describe('a state that cannot be saved', () => {
     expect(await rejection(scheduler.until('active'))).toMatchObject({ code: 'ERR_SCHEDULER_LOGIC' });
   });
 });
+
+it('a machine that has ended takes no more messages', async () => {
+  await using master = await createTestMaster();
+  const logic = createMachine({
+    initial: 'waiting',
+    states: { waiting: { on: { last: 'over' } }, over: { type: 'final' } },
+    on: { '*': { actions: emit(say('heard', 1) as never) } },
+  });
+  await master.schedule('ending', { bindings: ['first', 'last', 'late'], logic });
+  for (const topic of ['first', 'last', 'late']) await master.publish(topic, 0);
+  await master.idle();
+  expect(heard(master, 'heard')).toHaveLength(1);
+  expect(await master.queues()).toMatchObject([{ depth: 0 }]);
+});
