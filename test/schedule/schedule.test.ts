@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { InspectionEvent } from 'xstate';
 import { eventually } from '../eventually.js';
 import { farm } from '../master/farm.js';
 import { sums } from './machines.js';
@@ -47,4 +48,27 @@ describe('schedule', () => {
     await eventually('2 sums are heard', () => heard.length === 2);
     expect(heard).toEqual([1, 3]);
   });
+});
+
+type Snapshot = { readonly context: { readonly sum: number } };
+
+it('the inspector sees the statechart of a scheduler and its transitions', async () => {
+  const seen: { type: string; definition: unknown; event: string | undefined; value: unknown }[] = [];
+  const master = await farm()('seen', {
+    inspect: (inspected: InspectionEvent) => {
+      if (inspected.type !== '@xstate.snapshot' && inspected.type !== '@xstate.actor') return;
+      const { actorRef, type } = inspected;
+      if ((actorRef as { id?: string }).id !== 'statechart') return;
+      const { logic } = actorRef as unknown as { logic: { config: { id: string } } };
+      const snapshot = (type === '@xstate.snapshot' ? inspected.snapshot : undefined) as Snapshot | undefined;
+      const event = 'event' in inspected ? inspected.event.type : undefined;
+      seen.push({ type, definition: logic.config.id, event, value: snapshot?.context.sum });
+    },
+  });
+  const scheduler = await master.schedule('sums', numbers);
+  await master.publish('numbers.new', 7);
+  await eventually('its transition is seen', () => seen.some(({ event }) => event === 'numbers.new'));
+  expect(seen[0]).toMatchObject({ type: '@xstate.actor', definition: 'sums' });
+  expect(seen.find(({ event }) => event === 'numbers.new')).toMatchObject({ definition: 'sums', value: 7 });
+  await scheduler.stop();
 });
