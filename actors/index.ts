@@ -23,3 +23,8 @@ export { outboxMachine } from './outbox.js';
 export { subscriberMachine } from './subscriber.js';
 export { consumerMachine } from './consumer.js';
 export { fillPromise, fillResource } from './slots.js';
+export { treeStable, type TreeStableOptions } from './schedulers/tree-stable.js';
+export { periodic, type PeriodicOptions } from './schedulers/periodic.js';
+export { nightly, type NightlyOptions } from './schedulers/nightly.js';
+export { dependent, type DependentOptions } from './schedulers/dependent.js';
+export type { MessageEvent, Publication, PublishEvent } from './schedulers/publish.js';

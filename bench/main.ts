@@ -13,6 +13,8 @@ const benches: Record<string, () => Promise<{ run(): Promise<Result[]> }>> = {
   amqp: () => import('./amqp/throughput.js'),
   'fanout-amqp': () => import('./amqp/fanout.js'),
   'failover-amqp': () => import('./amqp/failover.js'),
+  'soak-schedulers': () => import('./soak-schedulers.js'),
+  schedulers: () => import('./schedulers.js'),
 };
 
 const { values, positionals } = parseArgs({
@@ -20,6 +22,7 @@ const { values, positionals } = parseArgs({
   // Of one benchmark: it reads them itself.
   options: {
     json: { type: 'boolean' },
+    broker: { type: 'string' },
     kills: { type: 'string' },
     rate: { type: 'string' },
     seed: { type: 'string' },

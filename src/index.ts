@@ -8,6 +8,8 @@ export type {
   SubscribeOptions,
 } from './master/options.js';
 export type { ConsumerHandle } from './master/consumer.js';
+export type { ScheduleOptions } from './master/scheduling.js';
+export type { Migrate, SavedState, Version } from './schedule/checkpoint.js';
 export type { SubscriptionHandle } from './master/subscriber.js';
 export type { CallOptions, DeleteQueueOptions, LettersOptions } from './master/queues.js';
 export type { DeadLetter, FailedAttempt } from './master/letters.js';

@@ -1,4 +1,4 @@
-import type { AnyActorRef } from 'xstate';
+import type { AnyActorRef, AnyStateMachine } from 'xstate';
 import { createGroups } from '../actors/groups.js';
 import { masterMachine, type MasterStatus } from '../actors/master.js';
 import { createRoot } from '../actors/start.js';
@@ -33,6 +33,8 @@ import { Queues, type CallOptions, type DeleteQueueOptions, type LettersOptions 
 import { Meter, type Metrics } from './master/metrics.js';
 import { Publishing } from './master/publishing.js';
 import { makeMaster, untilReady } from './master/start.js';
+import { Schedulers } from './master/schedulers.js';
+import type { ScheduleOptionsOf } from './master/scheduling.js';
 import type { SubscriptionHandle } from './master/subscriber.js';
 import { Subscribers } from './master/subscribers.js';
 import type { ConsumeOptionsOf, HandlerOf, PublishOf, WaitResult } from './master/typed-calls.js';
@@ -133,6 +135,7 @@ export class Master<C extends MaybeCatalogue = undefined> {
     };
     this.#subscribers = new Subscribers(context);
     this.#consumers = new Consumers(context);
+    const schedulers = new Schedulers(context, this.#consumers);
     this.#meter = new Meter({
       ...{ events, tally, spool, outbox: publishing.outbox },
       ...{ subscribers: this.#subscribers, consumers: this.#consumers },
@@ -145,6 +148,7 @@ export class Master<C extends MaybeCatalogue = undefined> {
           events,
           subscribers: this.#subscribers,
           consumers: this.#consumers,
+          schedulers,
           publisher: (messages) => publishing.publisher(undefined, messages),
           checkRunning: () => this.#checkRunning(),
         },
@@ -224,6 +228,17 @@ export class Master<C extends MaybeCatalogue = undefined> {
     handler: HandlerOf<C, Bindings[number]>,
   ): Promise<ConsumerHandle> {
     return this.#calls.consume(...([queue, options, handler] as unknown as Parameters<Calls['consume']>));
+  }
+
+  /**
+   * Durable, with a state: an XState machine that runs on one master at a time. Its state, its timers and what it has
+   * published survive that master. Resolves as `consume` does.
+   */
+  schedule<const Bindings extends readonly TopicInput[], Logic extends AnyStateMachine>(
+    queue: string,
+    options: ScheduleOptionsOf<C, Bindings, Logic>,
+  ): Promise<ConsumerHandle> {
+    return this.#calls.schedule(queue, options);
   }
 
   /** Deletes a durable queue and what it holds. QueueInUseError if it has consumers and `whileInUse` is not set. */

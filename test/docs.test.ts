@@ -49,6 +49,7 @@ describe('the reference', () => {
       ...['MasterOptions', 'SubscribeOptions', 'ConsumeOptions'].flatMap((name) =>
         members('src/master/options.ts', name),
       ),
+      ...members('src/master/scheduling.ts', 'StatechartOptions'),
       ...members('src/master/events.ts', 'MasterEvents'),
     ];
     expect(wanted.length).toBeGreaterThan(30);

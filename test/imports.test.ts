@@ -32,6 +32,7 @@ const layers: { at: RegExp; mayImport: RegExp[] }[] = [
   { at: /^src\/backends\/amqp\//, mayImport: [/^src\/model\//, /^src\/backend\.js$/] },
   { at: /^src\/spool\//, mayImport: [/^src\/(model|folder)\//, /^src\/flow\/(spool|outgoing)\.js$/] },
   { at: /^src\/flow\//, mayImport: [/^src\/model\//, /^src\/backend\.js$/] },
+  { at: /^src\/schedule\//, mayImport: [/^src\/(model|flow)\//, /^src\/backend\.js$/] },
   { at: /^actors\//, mayImport: [/^src\/model\//, /^src\/backend\.js$/] },
   { at: /^src\/contract\.ts$/, mayImport: [/^src\/model\//, /^src\/backend\.js$/] },
   { at: /^src\/cli\.ts$/, mayImport: [/^src\/(model|backends)\//] },

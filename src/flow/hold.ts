@@ -32,7 +32,7 @@ export class Hold implements Task {
   #scheduled = false;
 
   constructor(
-    readonly session: Session,
+    readonly session: Pick<Session, 'consume' | 'capabilities'>,
     readonly ownership: Ownership | undefined,
     readonly memory: HoldMemory,
     readonly settings: PumpSettings,

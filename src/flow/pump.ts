@@ -7,6 +7,11 @@ import { Setbacks } from './setbacks.js';
 import { Hold } from './hold.js';
 import type { PumpPorts, PumpReports, PumpSettings } from './pump-ports.js';
 
+/** What a durable consumer's actor opens and ends. */
+export type DataPlane<S = Session> = Pick<Pump, 'closed' | 'halt' | 'drain' | 'abandon' | 'quiet'> & {
+  open(session: S, ownership: Ownership | undefined): Promise<void>;
+};
+
 /** The data plane of one durable consumer: opens, drains and abandons what it holds, one hold after the other. */
 export class Pump {
   readonly #epochs = new SeenEpochs();
@@ -29,7 +34,10 @@ export class Pump {
   }
 
   /** Begins to consume. Resolves when the broker has accepted the consumer. */
-  async open(session: Session, ownership: Ownership | undefined): Promise<void> {
+  async open(
+    session: Pick<Session, 'consume' | 'capabilities'>,
+    ownership: Ownership | undefined,
+  ): Promise<void> {
     const last = this.#hold;
     // Under another session or epoch an ack may have been refused: only then can a message come again that is no copy.
     const isSame = last?.session === session && last.ownership === ownership;

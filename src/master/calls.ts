@@ -19,6 +19,8 @@ import {
   type Limits,
   type SubscribeOptions,
 } from './options.js';
+import type { Schedulers } from './schedulers.js';
+import { checkScheduleOptions, type ScheduleOptions } from './scheduling.js';
 import type { SubscriptionHandle } from './subscriber.js';
 import type { Subscribers } from './subscribers.js';
 import { waitForMessage, type WaitForOptions } from './wait-for.js';
@@ -28,6 +30,7 @@ export interface CallPorts {
   readonly events: Events<MasterEvents>;
   readonly subscribers: Subscribers;
   readonly consumers: Consumers;
+  readonly schedulers: Schedulers;
   readonly publisher: (catalogue: Catalogue | undefined) => Publish;
   /** Throws a StoppedError if the master stops or has stopped. */
   readonly checkRunning: () => void;
@@ -76,7 +79,14 @@ export class Calls {
     this.#ports.checkRunning();
     const plan = checkConsumeOptions(queue, options, this.#ports.limits);
     if (this.#catalogue) for (const binding of plan.bindings) this.#catalogue.checkPattern(binding);
-    return this.#ports.consumers.start(plan, handler, this.#catalogue);
+    return this.#ports.consumers.consume(plan, handler, this.#catalogue);
+  }
+
+  async schedule(queue: string, options: ScheduleOptions): Promise<ConsumerHandle> {
+    this.#ports.checkRunning();
+    const plan = checkScheduleOptions(queue, options, this.#ports.limits);
+    if (this.#catalogue) for (const binding of plan.consumer.bindings) this.#catalogue.checkPattern(binding);
+    return this.#ports.schedulers.start(plan, this.#catalogue);
   }
 
   waitFor(pattern: PatternInput, options: WaitForOptions = {}): Promise<unknown> {

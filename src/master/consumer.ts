@@ -1,7 +1,7 @@
 import type { ConsumerEvent, ConsumerStatus } from '../../actors/consumer.js';
 import type { Claim, Ownership } from '../backend.js';
 import { Deferred } from '../flow/deferred.js';
-import type { Pump } from '../flow/pump.js';
+import type { DataPlane } from '../flow/pump.js';
 import { Statuses, type UntilOptions } from '../flow/statuses.js';
 import type { Clock } from '../model/clock.js';
 import { checkUntil, type ConsumerPlan } from './options.js';
@@ -27,7 +27,7 @@ export type Tell = (event: ConsumerEvent) => void;
 export class Consumer implements ConsumerHandle {
   readonly statuses: Statuses<ConsumerStatus>;
   readonly ended = new Deferred<void>();
-  pump!: Pump;
+  pump!: DataPlane;
   /** It has declared its queue: from then on the queue is looked for, not created. */
   declared = false;
   /** The queue's life that it has known: another one is not its queue. */

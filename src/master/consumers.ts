@@ -1,3 +1,4 @@
+import type { AnyActorLogic } from 'xstate';
 import {
   consumerMachine,
   type ConsumerContext,
@@ -7,7 +8,8 @@ import {
 import { fillPromise, fillResource } from '../../actors/slots.js';
 import type { Ownership } from '../backend.js';
 import type { Handler } from '../flow/handler.js';
-import { Pump } from '../flow/pump.js';
+import { Pump, type DataPlane } from '../flow/pump.js';
+import type { PumpPorts, PumpReports } from '../flow/pump-ports.js';
 import type { Catalogue } from '../model/catalogue.js';
 import { QueueDeletedError, StoppedError } from '../model/errors.js';
 import { brokerError } from '../model/secrets.js';
@@ -22,7 +24,7 @@ export class Consumers {
   readonly #context: MasterContext;
   readonly #consuming: Consuming;
   readonly #register = new Map<number, Consumer>();
-  readonly #machine;
+  readonly machine;
   #nextNumber = 1;
 
   constructor(context: MasterContext) {
@@ -34,7 +36,7 @@ export class Consumers {
       fillResource<ConsumerEvent, ConsumerContext>((input, tell) =>
         hold(this.#register.get(input.number)!, tell),
       );
-    this.#machine = consumerMachine.provide({
+    this.machine = consumerMachine.provide({
       actors: {
         session: fillPromise<void, ConsumerContext>(async (_, signal) => {
           await context.link.whenUp(signal);
@@ -74,24 +76,32 @@ export class Consumers {
   }
 
   /** Resolves when the queue is declared and bound: standby or active. */
+  consume(plan: ConsumerPlan, handler: Handler, catalogue: Catalogue | undefined): Promise<ConsumerHandle> {
+    return this.start(plan, {
+      logic: this.machine,
+      makePump: (consumer) =>
+        new Pump(plan.settings, handler, this.pumpPorts(catalogue), this.pumpReports(consumer)),
+    });
+  }
+
+  /** As `consume` does, with an actor and a data plane of the caller's choice. */
   async start(
     plan: ConsumerPlan,
-    handler: Handler,
-    catalogue: Catalogue | undefined,
-  ): Promise<ConsumerHandle> {
+    parts: { readonly logic: AnyActorLogic; readonly makePump: (consumer: Consumer) => DataPlane },
+  ): Promise<Consumer> {
     const { signal } = plan;
     signal?.throwIfAborted();
     const number = this.#nextNumber++;
     const id = `${plan.spec.name}#${number}`;
     const consumer: Consumer = new Consumer(id, plan, this.#context.clock, () => this.stop(consumer));
-    consumer.pump = this.#makePump(consumer, handler, catalogue);
+    consumer.pump = parts.makePump(consumer);
     this.#register.set(number, consumer);
     const abort = () => void this.stop(consumer);
     signal?.addEventListener('abort', abort, { once: true });
     void consumer.ended.promise.then(() => signal?.removeEventListener('abort', abort));
     this.#context.startChild({
       id: consumer.id,
-      logic: this.#machine,
+      logic: parts.logic,
       input: () => ({
         number,
         ownership: plan.spec.ownership,
@@ -141,39 +151,45 @@ export class Consumers {
     }
   }
 
-  #makePump(consumer: Consumer, handler: Handler, catalogue: Catalogue | undefined): Pump {
-    const { events, limits, turns, tally, publisher } = this.#context;
-    const queue = consumer.queue;
+  /** It cannot go on here: nothing is begun anew. */
+  fail(consumer: Consumer, error: Error): void {
+    consumer.error = error;
+    this.#consuming.refused(consumer);
+  }
+
+  pumpPorts(catalogue: Catalogue | undefined): PumpPorts {
+    const { limits, turns, tally, publisher } = this.#context;
     const publish = (fence: Ownership | undefined) => publisher(fence, catalogue);
-    return new Pump(
-      consumer.plan.settings,
-      handler,
-      { environment: limits.environment, turns, tally, master: limits.name, catalogue, publish },
-      {
-        failed: ({ envelope: { id, topic } }, attempt, error) =>
-          events.emit('failure', { queue, patterns: undefined, id, topic, attempt, error }),
-        buried: ({ envelope: { id } }, { reason, error }) =>
-          events.emit('dead-letter', { queue, id, reason, error }),
-        refused: ({ envelope: { id } }, error) => {
-          const why = brokerError(error).message;
-          const text = `The broker does not take message ${id} of queue "${queue}" as a dead letter, and is asked again: ${why}`;
-          events.emit('warning', { code: 'DEAD_LETTER_REFUSED', text });
-        },
-        stuck: ({ envelope: { id } }) => {
-          const text = `The handler of message ${id} in queue "${queue}" does not end; the queue is given up, so that another master can try.`;
-          events.emit('warning', { code: 'HANDLER_STUCK', text });
-          consumer.tellPump({ type: 'pump.stuck' });
-        },
-        former: ({ envelope }) => events.emit('warning', formerOwner(envelope)),
-        lost: (reason) => {
-          consumer.error = brokerError(reason);
-          if (reason instanceof QueueDeletedError) {
-            consumer.pump.abandon(reason);
-            consumer.tellPump({ type: 'queue.lost' });
-          } else this.#consuming.pumpFailed(consumer);
-        },
+    return { environment: limits.environment, turns, tally, master: limits.name, catalogue, publish };
+  }
+
+  pumpReports(consumer: Consumer): PumpReports {
+    const { events } = this.#context;
+    const { queue } = consumer;
+    return {
+      failed: ({ envelope: { id, topic } }, attempt, error) =>
+        events.emit('failure', { queue, patterns: undefined, id, topic, attempt, error }),
+      buried: ({ envelope: { id } }, { reason, error }) =>
+        events.emit('dead-letter', { queue, id, reason, error }),
+      refused: ({ envelope: { id } }, error) => {
+        const why = brokerError(error).message;
+        const text = `The broker does not take message ${id} of queue "${queue}" as a dead letter, and is asked again: ${why}`;
+        events.emit('warning', { code: 'DEAD_LETTER_REFUSED', text });
       },
-    );
+      stuck: ({ envelope: { id } }) => {
+        const text = `The handler of message ${id} in queue "${queue}" does not end; the queue is given up, so that another master can try.`;
+        events.emit('warning', { code: 'HANDLER_STUCK', text });
+        consumer.tellPump({ type: 'pump.stuck' });
+      },
+      former: ({ envelope }) => events.emit('warning', formerOwner(envelope)),
+      lost: (reason) => {
+        consumer.error = brokerError(reason);
+        if (reason instanceof QueueDeletedError) {
+          consumer.pump.abandon(reason);
+          consumer.tellPump({ type: 'queue.lost' });
+        } else this.#consuming.pumpFailed(consumer);
+      },
+    };
   }
 
   #report(number: number, status: ConsumerStatus): void {

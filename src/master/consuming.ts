@@ -4,6 +4,7 @@ import {
   FencedError,
   QueueDeletedError,
   QueueNotFoundError,
+  SchedulerStateError,
   SessionLostError,
   isRetryable,
 } from '../model/errors.js';
@@ -151,8 +152,16 @@ export class Consuming {
       consumer.error = brokerError(thrown);
       // A lost session is told by the link, a little later: it is no failure of the consumer.
       if (thrown instanceof SessionLostError) return;
-      if (this.#context.link.session === session) this.pumpFailed(consumer);
+      if (this.#context.link.session !== session) return;
+      if (thrown instanceof SchedulerStateError) this.refused(consumer);
+      else this.pumpFailed(consumer);
     }
+  }
+
+  /** It will never be otherwise: nothing is begun anew. */
+  refused(consumer: Consumer): void {
+    consumer.pump.abandon(consumer.error!);
+    consumer.tellPump({ type: 'claim.failed' });
   }
 
   pumpFailed(consumer: Consumer): void {

@@ -280,7 +280,7 @@ const MASTER_OPTIONS = [
     'environment',
   ],
 ];
-const CONSUME_OPTIONS = [
+export const CONSUME_OPTIONS = [
   ...[
     'bindings',
     'ownership',

@@ -276,6 +276,24 @@ export class UnsupportedError extends SignalboxError {
   readonly scope = 'queue';
 }
 
+/** A machine that cannot be a scheduler's: it has children that are no invoked promises, or does not come to rest. */
+export class SchedulerLogicError extends SignalboxError {
+  readonly code = 'ERR_SCHEDULER_LOGIC';
+  readonly scope = 'queue';
+}
+
+/** The saved state of a scheduler is of another `version`, or its machine has no such state: nothing is guessed. */
+export class SchedulerStateError extends SignalboxError {
+  readonly code = 'ERR_SCHEDULER_STATE';
+  readonly scope = 'queue';
+}
+
+/** The state of a scheduler is larger than its backend takes; the text names both sizes. Nothing of it was saved. */
+export class CheckpointTooLargeError extends SignalboxError {
+  readonly code = 'ERR_CHECKPOINT_TOO_LARGE';
+  readonly scope = 'queue';
+}
+
 /** Thrown by a handler to dead-letter its message at once. */
 export class RejectError extends SignalboxError {
   readonly code = 'ERR_REJECTED';

@@ -1,0 +1,66 @@
+import type { Ownership, Session } from '../backend.js';
+import { Pump, type DataPlane } from '../flow/pump.js';
+import type { PumpPorts, PumpReports, PumpSettings } from '../flow/pump-ports.js';
+import { StoppedError } from '../model/errors.js';
+import { Run, type SchedulerReports, type SchedulerSettings } from './run.js';
+
+/** The data plane of a scheduler: that of a consumer whose handler is a statechart, and whose acks are saves. */
+export class SchedulerPump implements DataPlane {
+  readonly #settings: SchedulerSettings;
+  readonly #ports: PumpPorts;
+  readonly #reports: SchedulerReports;
+  readonly #pump: Pump;
+  #run: Run | undefined;
+  #ownership: Ownership | undefined;
+
+  constructor(
+    settings: SchedulerSettings & PumpSettings,
+    ports: PumpPorts,
+    reports: SchedulerReports & PumpReports,
+  ) {
+    this.#settings = settings;
+    this.#ports = ports;
+    this.#reports = reports;
+    const handler = (...call: Parameters<Run['handle']>) => this.#run!.handle(...call);
+    this.#pump = new Pump(settings, handler, ports, reports);
+  }
+
+  get closed(): Promise<void> {
+    return this.#pump.closed;
+  }
+
+  async open(session: Session, ownership: Ownership | undefined): Promise<void> {
+    const last = this.#run;
+    // After a pause the ownership is the same, and has saved more than it was granted with.
+    const saved = this.#ownership === ownership ? await last?.saved() : undefined;
+    this.#ownership = ownership;
+    const checkpoint = saved ?? ownership!.checkpoint;
+    const { environment } = this.#ports;
+    const run = new Run(session, ownership!, checkpoint, this.#settings, environment, this.#reports);
+    this.#run = run;
+    if (!(await run.recover())) return;
+    await this.#pump.open(run, ownership);
+    run.begin();
+  }
+
+  halt(): void {
+    this.#run?.halt();
+    this.#pump.halt();
+  }
+
+  async drain(deadline: Promise<void>): Promise<void> {
+    const run = this.#run;
+    run?.finishBy(deadline);
+    await this.#pump.drain(deadline);
+    run?.end(new StoppedError(`Scheduler "${this.#settings.queue}" has stopped here.`));
+  }
+
+  abandon(reason: Error): void {
+    this.#run?.end(reason);
+    this.#pump.abandon(reason);
+  }
+
+  quiet(deadline: Promise<void>): Promise<void> {
+    return this.#pump.quiet(deadline);
+  }
+}

@@ -1,0 +1,74 @@
+import { describe, expect, it } from 'vitest';
+import type { InspectionEvent } from 'xstate';
+import { eventually } from '../eventually.js';
+import { farm } from '../master/farm.js';
+import { sums } from './machines.js';
+
+const numbers = { bindings: ['numbers.*'], logic: sums };
+
+describe('schedule', () => {
+  it('applies each message to its machine and publishes what that emits', async () => {
+    const master = await farm()('one');
+    const heard: unknown[] = [];
+    await master.subscribe('sums.*', ({ data }) => void heard.push(data));
+    const scheduler = await master.schedule('sums', { ...numbers, input: { from: 100 } });
+    expect(scheduler.status).toBe('active');
+    for (let n = 1; n <= 5; n++) await master.publish('numbers.new', n);
+    await eventually('5 sums are heard', () => heard.length === 5);
+    expect(heard).toEqual([101, 103, 106, 110, 115]);
+  });
+
+  it('goes on where a stopped master has left it', async () => {
+    const start = farm();
+    const [first, second] = [await start('first'), await start('second')];
+    const heard: unknown[] = [];
+    await second.subscribe('sums.*', ({ data }) => void heard.push(data));
+    await first.schedule('sums', numbers);
+    const standby = await second.schedule('sums', numbers);
+    expect(standby.status).toBe('standby');
+    for (let n = 1; n <= 3; n++) await first.publish('numbers.new', n);
+    await first.stop();
+    await standby.until('active');
+    await second.publish('numbers.new', 4);
+    await eventually('4 sums are heard', () => heard.length === 4);
+    expect(heard).toEqual([1, 3, 6, 10]);
+  });
+
+  it('keeps its state over a pause', async () => {
+    const master = await farm()('one');
+    const heard: unknown[] = [];
+    await master.subscribe('sums.*', ({ data }) => void heard.push(data));
+    const scheduler = await master.schedule('sums', numbers);
+    await master.publish('numbers.new', 1);
+    await eventually('1 sums are heard', () => heard.length === 1);
+    scheduler.pause();
+    await scheduler.until('paused');
+    await master.publish('numbers.new', 2);
+    scheduler.resume();
+    await eventually('2 sums are heard', () => heard.length === 2);
+    expect(heard).toEqual([1, 3]);
+  });
+});
+
+type Snapshot = { readonly context: { readonly sum: number } };
+
+it('the inspector sees the statechart of a scheduler and its transitions', async () => {
+  const seen: { type: string; definition: unknown; event: string | undefined; value: unknown }[] = [];
+  const master = await farm()('seen', {
+    inspect: (inspected: InspectionEvent) => {
+      if (inspected.type !== '@xstate.snapshot' && inspected.type !== '@xstate.actor') return;
+      const { actorRef, type } = inspected;
+      if ((actorRef as { id?: string }).id !== 'statechart') return;
+      const { logic } = actorRef as unknown as { logic: { config: { id: string } } };
+      const snapshot = (type === '@xstate.snapshot' ? inspected.snapshot : undefined) as Snapshot | undefined;
+      const event = 'event' in inspected ? inspected.event.type : undefined;
+      seen.push({ type, definition: logic.config.id, event, value: snapshot?.context.sum });
+    },
+  });
+  const scheduler = await master.schedule('sums', numbers);
+  await master.publish('numbers.new', 7);
+  await eventually('its transition is seen', () => seen.some(({ event }) => event === 'numbers.new'));
+  expect(seen[0]).toMatchObject({ type: '@xstate.actor', definition: 'sums' });
+  expect(seen.find(({ event }) => event === 'numbers.new')).toMatchObject({ definition: 'sums', value: 7 });
+  await scheduler.stop();
+});
