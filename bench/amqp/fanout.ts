@@ -99,7 +99,9 @@ async function measure(
       if (inFlight.length >= 100) await inFlight[inFlight.length - 100];
     }
     await handled;
-    return { subscribes, messages: messages / ((performance.now() - from) / 1_000) };
+    const rate = messages / ((performance.now() - from) / 1_000);
+    await Promise.all(inFlight);
+    return { subscribes, messages: rate };
   } finally {
     await way.close();
   }

@@ -1,6 +1,6 @@
 import type { ConfirmChannel } from 'amqplib';
 import type { Ownership } from '../../backend.js';
-import { FencedError, QueueFullError } from '../../model/errors.js';
+import { FencedError, QueueFullError, SignalboxError } from '../../model/errors.js';
 import type { Envelope } from '../../model/message.js';
 import { isNack } from './broker-errors.js';
 import type { Connection } from './connection.js';
@@ -25,9 +25,9 @@ export class Publisher {
     return new Publisher(connection, await connection.confirmChannel(), exchange);
   }
 
-  /** Calls back when the broker has closed its channel: what was sent over it has no answer. */
+  /** Calls back when the broker has closed its channel alone: what was sent over it has no answer. */
   readonly onClosed = (closed: (trouble: Error | undefined) => void): void => {
-    this.#channel.on('close', () => closed(this.#trouble));
+    this.#connection.whenAlone(this.#channel, () => closed(this.#trouble));
   };
 
   /** Resolves once every durable queue that matches has it. */
@@ -43,7 +43,8 @@ export class Publisher {
         const { body, options } = pack(envelope, fence);
         this.#channel.publish(this.#exchange, envelope.topic, body, options, answered);
       } catch (thrown) {
-        reject(this.#connection.isOpen ? thrown : this.#connection.lostError());
+        // The channel is closed, or the message cannot be packed.
+        reject(thrown instanceof SignalboxError ? thrown : this.#connection.lostError());
       }
     });
   }
