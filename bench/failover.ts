@@ -1,6 +1,6 @@
 import { eventually } from '../test/eventually.js';
 import { machineNow, type BegunRecord } from '../test/lab/evidence.js';
-import { Laboratory } from '../test/lab/laboratory.js';
+import { Laboratory, type LaboratoryOptions } from '../test/lab/laboratory.js';
 import type { LabMaster } from '../test/lab/lab-master.js';
 import { median, result, type Result } from './result.js';
 
@@ -13,9 +13,10 @@ const QUEUE = 'work';
  * message that the standby's handler gets. Masters are processes, on `file:`.
  */
 export async function run(): Promise<Result[]> {
-  const killed = await measure(RUNS, (owner) => owner.kill());
-  const stopped = await measure(RUNS, (owner) => owner.stop());
-  const frozen = await measure(RUNS, async (owner) => owner.freeze());
+  const common = { runs: RUNS, lab: { ownerTimeoutMs: OWNER_TIMEOUT_MS } };
+  const killed = await measure({ ...common, go: (owner) => owner.kill() });
+  const stopped = await measure({ ...common, go: (owner) => owner.stop() });
+  const frozen = await measure({ ...common, go: async (owner) => owner.freeze() });
   const told = (times: readonly number[]) => [median(times), Math.max(...times)] as const;
   const [killedMedian, killedSlowest] = told(killed.times);
   const [stoppedMedian, stoppedSlowest] = told(stopped.times);
@@ -36,21 +37,33 @@ export async function run(): Promise<Result[]> {
   ];
 }
 
-interface Measured {
+export interface Measured {
   readonly times: readonly number[];
   readonly redelivered: number;
   readonly twoOwners: number;
   readonly broken: number;
 }
 
+export interface Plan {
+  readonly runs: number;
+  readonly lab: LaboratoryOptions;
+  /** Starts a master that stands for the queue. */
+  readonly standBy?: (lab: Laboratory, name: string) => Promise<LabMaster>;
+  /** What befalls the owner. */
+  readonly go: (owner: LabMaster) => Promise<void>;
+  /** Undoes it, if the owner still lives. */
+  readonly comeBack?: (former: LabMaster) => void;
+}
+
 /** Each run is a laboratory's life with one queue: the owner goes, the standby becomes owner, a new standby comes. */
-async function measure(runs: number, go: (owner: LabMaster) => Promise<void>): Promise<Measured> {
-  const lab = new Laboratory({ ownerTimeoutMs: OWNER_TIMEOUT_MS });
+export async function measure(plan: Plan): Promise<Measured> {
+  const { runs, go, standBy = startStandby, comeBack = (former) => former.thaw() } = plan;
+  const lab = new Laboratory(plan.lab);
   try {
     const publisher = await lab.master('publisher');
     await publisher.call('observe', { pattern: 'effects.#' });
-    let owner = await standBy(lab, 1);
-    let standby = await standBy(lab, 2);
+    let owner = await standBy(lab, 'master-1');
+    let standby = await standBy(lab, 'master-2');
     const times: number[] = [];
     for (let number = 3; number < runs + 3; number++) {
       const producer = `p-${number}`;
@@ -59,13 +72,16 @@ async function measure(runs: number, go: (owner: LabMaster) => Promise<void>): P
       await eventually('the owner handles', () => begunBy(lab, owner).length > 20);
       const at = machineNow();
       const going = go(owner);
-      await eventually('the standby handles', () => begunBy(lab, standby).length > 0);
+      await eventually('the standby handles', () => begunBy(lab, standby).length > 0, 30_000);
       times.push(begunBy(lab, standby)[0]!.at - at);
       await publisher.call('stopPublishing', { producer });
       await going;
-      if (owner.isAlive) await comeBack(owner);
+      if (owner.isAlive) {
+        comeBack(owner);
+        await makeRoom(owner);
+      }
       await lab.settled(60_000);
-      [owner, standby] = [standby, await standBy(lab, number)];
+      [owner, standby] = [standby, await standBy(lab, `master-${number}`)];
       lab.evidence.splice(0);
     }
     const { redelivered, twoOwners, lost, duplicated, reordered } = lab.ledger.judge({ leftBehind: 0 });
@@ -76,16 +92,19 @@ async function measure(runs: number, go: (owner: LabMaster) => Promise<void>): P
 }
 
 /** A frozen owner goes on with what it was about to do, finds that its queue has another owner, and makes room. */
-async function comeBack(former: LabMaster): Promise<void> {
-  former.thaw();
-  await former.call('until', { queue: QUEUE, status: 'standby' });
+async function makeRoom(former: LabMaster): Promise<void> {
+  await former.call('until', { queue: QUEUE, status: 'standby', timeoutMs: 30_000 });
   await former.stop();
 }
 
-async function standBy(lab: Laboratory, number: number): Promise<LabMaster> {
-  const master = await lab.master(`master-${number}`);
-  await master.call('consume', { queue: QUEUE, bindings: ['t.#'], effects: 'effects.work', handlerMs: 1 });
+async function startStandby(lab: Laboratory, name: string): Promise<LabMaster> {
+  const master = await lab.master(name);
+  await consumeWork(master);
   return master;
+}
+
+export async function consumeWork(master: LabMaster): Promise<void> {
+  await master.call('consume', { queue: QUEUE, bindings: ['t.#'], effects: 'effects.work', handlerMs: 1 });
 }
 
 function begunBy(lab: Laboratory, { name }: LabMaster): readonly (BegunRecord & { at: number })[] {

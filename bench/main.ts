@@ -12,6 +12,9 @@ const benches: Record<string, () => Promise<{ run(): Promise<Result[]> }>> = {
   file: () => import('./file.js'),
   'soak-schedulers': () => import('./soak-schedulers.js'),
   schedulers: () => import('./schedulers.js'),
+  amqp: () => import('./amqp/throughput.js'),
+  'fanout-amqp': () => import('./amqp/fanout.js'),
+  'failover-amqp': () => import('./amqp/failover.js'),
 };
 
 const { values, positionals } = parseArgs({

@@ -1,6 +1,7 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { Master } from '../src/master.js';
 import * as errors from '../src/model/errors.js';
 import { Faults } from '../src/testing/faults.js';
 import { TestMaster } from '../src/testing/test-master.js';
@@ -53,6 +54,58 @@ describe('the reference', () => {
     ];
     expect(wanted.length).toBeGreaterThan(30);
     expect(wanted.filter((member) => !text.includes(`| \`${member}\``))).toEqual([]);
+  });
+});
+
+describe('the reference of calls', () => {
+  const text = page('reference.md');
+  const members = (file: string, name: string) =>
+    new RegExp(`export interface ${name}(?:<[^\n]*>)?(?: extends [^\n]*)? {\n(.*?)\n}`, 's')
+      .exec(source(file))![1]!
+      .matchAll(/^ {2}(?:readonly )?'?(\w+)'?\??:/gm);
+
+  it('tells every option of every call', () => {
+    const calls = {
+      publish: ['src/flow/handler.ts', 'PublishOptions'],
+      consume: ['src/flow/statuses.ts', 'UntilOptions'],
+      waitFor: ['src/master/wait-for.ts', 'WaitForOptions'],
+      messages: ['src/master/options.ts', 'SubscribeOptions'],
+      queues: ['src/master/queues.ts', 'CallOptions'],
+      deleteQueue: ['src/master/queues.ts', 'DeleteQueueOptions'],
+      deadLetters: ['src/master/queues.ts', 'CallOptions'],
+      redrive: ['src/master/queues.ts', 'LettersOptions'],
+      dropDeadLetters: ['src/master/queues.ts', 'LettersOptions'],
+      stop: ['src/master/options.ts', 'StopOptions'],
+    } as const;
+    for (const [call, [file, name]] of Object.entries(calls)) {
+      const row = new RegExp(`^\\| \`${call}\\(.*$`, 'm').exec(text)?.[0] ?? `no row for ${call}`;
+      const untold = [...members(file, name)]
+        .map(([, member]) => member!)
+        .filter((one) => !row.includes(`${one}?`));
+      expect([call, untold]).toEqual([call, []]);
+    }
+  });
+
+  it('tells every call of a master', () => {
+    const untold = Object.getOwnPropertyNames(Master.prototype).filter(
+      (name) => name !== 'constructor' && !new RegExp(`^\\|.*\`${name}[(\`]`, 'm').test(text),
+    );
+    expect(untold).toEqual([]);
+  });
+
+  it('tells every warning', () => {
+    const sources = readdirSync(join(import.meta.dirname, '..', 'src'), {
+      recursive: true,
+      encoding: 'utf8',
+    });
+    const codes = sources
+      .filter((name) => name.endsWith('.ts'))
+      .flatMap((name) => [
+        ...source(join('src', name)).matchAll(/code: '([A-Z][A-Z_]+)'|warning\(\s*'([A-Z_]+)'/g),
+      ])
+      .map(([, told, said]) => (told ?? said)!);
+    expect(codes.length).toBeGreaterThan(4);
+    expect(codes.filter((code) => !text.includes(`\`${code}\``))).toEqual([]);
   });
 });
 

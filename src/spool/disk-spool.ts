@@ -42,6 +42,7 @@ export class DiskSpool implements Spool {
     this.#commit = new SpoolCommit({
       ...{ folder, databases, tenancy, clock },
       totals: () => ({ messages: this.#messages, bytes: this.#bytes }),
+      hasRoom: () => this.#room.hasRoomOnDisk,
       // They were counted, and are not there.
       notWritten: (puts, bytes) => {
         this.#messages -= puts;

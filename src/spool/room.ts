@@ -32,17 +32,22 @@ export class Room {
     this.#ports = ports;
   }
 
-  get refusal(): Error | undefined {
-    const { folder, bytesMax, spooledBytes, pendingBytes } = this.#ports;
+  /** With what is not written yet. */
+  get hasRoomOnDisk(): boolean {
     this.#measure();
+    return this.#freeBytes - BYTES_ON_DISK * this.#ports.pendingBytes() >= RESERVE_BYTES;
+  }
+
+  get refusal(): Error | undefined {
+    const { folder, bytesMax, spooledBytes } = this.#ports;
+    const hasRoom = this.hasRoomOnDisk;
     const used = spooledBytes() + this.#refusedBytes;
     if (used >= bytesMax)
       return new SpoolFullError(
         `The spool "${folder}" holds ${inMegabytes(used)} MB, which is its limit; nothing was sent. ` +
           'Publish later, or give it more bytesMax.',
       );
-    const free = this.#freeBytes - BYTES_ON_DISK * pendingBytes();
-    if (free >= RESERVE_BYTES) return undefined;
+    if (hasRoom) return undefined;
     return new SpoolFullError(
       `The disk of the spool "${folder}" has ${inMegabytes(this.#freeBytes)} MB free; nothing was sent. Make room on it.`,
     );

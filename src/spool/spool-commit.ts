@@ -6,6 +6,8 @@ import { compareKeys, Writes, type Change } from './writes.js';
 
 /** What nobody waits for waits so long for company. */
 const COMPANY_MS = 5;
+/** After a failure it is tried so often whether writing is possible again. */
+const TRIED_EVERY_MS = 1_000;
 
 export interface SpoolCommitPorts {
   readonly folder: string;
@@ -14,13 +16,16 @@ export interface SpoolCommitPorts {
   readonly clock: Clock;
   /** With everything that is gathered. */
   readonly totals: () => Totals;
+  /** Whether the disk has room: with none, LMDB must not even try. */
+  readonly hasRoom: () => boolean;
   /** So many messages, of so many bytes, could not be put. */
   readonly notWritten: (puts: number, bytes: number) => void;
 }
 
 /**
  * Gathers changes and writes them, flushed, in one transaction at a time; what comes meanwhile goes with the next. After
- * a failure nothing more is written, and removals are only remembered.
+ * a failure nothing is put, and removals are only remembered, until a write succeeds that it tries now and then; never
+ * again once another process has taken the folder.
  */
 export class SpoolCommit {
   failure: SpoolFullError | undefined;
@@ -29,6 +34,7 @@ export class SpoolCommit {
   #inFlight: Writes | undefined;
   #soon: NodeJS.Immediate | undefined;
   #timer: Timer | undefined;
+  #trial: Timer | undefined;
   #ended: (() => void) | undefined;
 
   constructor(ports: SpoolCommitPorts) {
@@ -65,6 +71,7 @@ export class SpoolCommit {
   /** Writes what is left. */
   async end(): Promise<void> {
     const ended = new Promise<void>((resolve) => (this.#ended = resolve));
+    this.#ports.clock.clearTimeout(this.#trial);
     this.#start();
     if (this.#inFlight) await ended;
   }
@@ -76,11 +83,24 @@ export class SpoolCommit {
   }
 
   #start(): void {
-    const { databases, tenancy, folder, totals } = this.#ports;
     clearImmediate(this.#soon);
     this.#ports.clock.clearTimeout(this.#timer);
     this.#soon = this.#timer = undefined;
-    if (this.#inFlight || this.#gathered.isEmpty || this.failure) return;
+    if (!this.#inFlight && !this.#gathered.isEmpty && !this.failure) this.#write();
+  }
+
+  /** Of a failed spool: the removals that it remembers, or nothing but the totals. */
+  #try(): void {
+    if (this.#ports.hasRoom()) this.#write();
+    else this.#tryLater();
+  }
+
+  #tryLater(): void {
+    this.#trial = this.#ports.clock.setTimeout(() => this.#try(), TRIED_EVERY_MS);
+  }
+
+  #write(): void {
+    const { databases, tenancy, folder, totals } = this.#ports;
     const writes = (this.#inFlight = this.#gathered);
     this.#gathered = new Writes();
     writeAs(tenancy, databases, () => {
@@ -92,12 +112,16 @@ export class SpoolCommit {
         if (isOurs) this.#finish(writes);
         else this.#fail(new FolderError(`Another process has taken the folder "${folder}".`));
       },
-      (error: unknown) => this.#fail(error),
+      (error: unknown) => {
+        this.#fail(error);
+        if (!this.#ended) this.#tryLater();
+      },
     );
   }
 
   #finish(writes: Writes): void {
     this.#inFlight = undefined;
+    this.failure = undefined;
     for (const { settle } of writes.all) for (const { resolve } of settle) resolve();
     if (this.#ended) {
       if (this.#gathered.isEmpty) this.#ended();

@@ -109,7 +109,7 @@ describe('changes', () => {
 });
 
 describe('a log', () => {
-  const plenty = { hasPlentyBeside: () => true };
+  const plenty = { hasPlentyBeside: () => true, opened: () => Promise.resolve() };
 
   async function openLog(ports = plenty) {
     const folder = newFolder();
@@ -150,7 +150,7 @@ describe('a log', () => {
   });
 
   it('takes nothing of a disk that is low', async () => {
-    const { folder, log } = await openLog({ hasPlentyBeside: () => false });
+    const { folder, log } = await openLog({ hasPlentyBeside: () => false, opened: () => Promise.resolve() });
     assert.equal(await log.append(listOf('a'), 1), false);
     assert.deepEqual(findLogs(folder), []);
     await log.close();

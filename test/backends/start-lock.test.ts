@@ -1,10 +1,12 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { identityOf } from '../../src/folder/process-identity.js';
 import { takeStartLock } from '../../src/backends/file/start-lock.js';
 import { systemEnvironment } from '../../src/model/clock.js';
+import { virtualEnvironment } from '../../src/testing/virtual-clock.js';
+import { eventually } from '../eventually.js';
 
 describe('the start lock', () => {
   let folder: string;
@@ -23,6 +25,30 @@ describe('the start lock', () => {
     expect(await take()).toBeUndefined();
     await giveBack!();
     expect(await take()).toBeDefined();
+  });
+
+  it('stays with a holder that lives, however long its start takes', async () => {
+    const environment = virtualEnvironment();
+    const giveBack = await takeStartLock(lock, environment);
+    for (let second = 0; second < 60; second++) {
+      await environment.clock.advance(1_000);
+      await eventually('it is touched', () => statSync(lock).mtimeMs === environment.clock.wall());
+    }
+    expect(await takeStartLock(lock, environment)).toBeUndefined();
+    await giveBack!();
+    expect(environment.clock.pending).toBe(0);
+    expect(await takeStartLock(lock, environment)).toBeDefined();
+  });
+
+  it('is another’s when its holder, though it lives, has given no sign of that for long', async () => {
+    const environment = virtualEnvironment();
+    await take();
+    const now = environment.clock.wall() / 1_000;
+    utimesSync(lock, now, now);
+    await environment.clock.advance(10_000);
+    expect(await takeStartLock(lock, environment)).toBeUndefined();
+    await environment.clock.advance(1);
+    expect(await takeStartLock(lock, environment)).toBeDefined();
   });
 
   it('is not given back by one whose place another has taken', async () => {

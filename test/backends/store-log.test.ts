@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'vitest';
 import { findLogs } from '../../src/backends/file/log.js';
@@ -96,6 +96,30 @@ describe('the log of a hub', () => {
     const error = await rejection(openWaiting(damaged));
     assert.equal((error as Error & { code: string }).code, 'ERR_FOLDER');
     assert.match(error.message, /its log is damaged at byte \d+\. Put a backup in its place/);
+  });
+
+  it('that has gone missing is an error of the folder; an empty one in its place goes on without', async () => {
+    const folder = newFolder();
+    const lab = await openWaiting(folder);
+    lab.declare('q');
+    lab.publish('a');
+    await lab.safe();
+    const first = copyOf(folder);
+    // What its table has taken is not in question.
+    await (await openWaiting(first)).safe();
+    const second = copyOf(first);
+    const again = await openWaiting(second);
+    again.publish('b');
+    await again.safe();
+    const bereft = copyOf(second);
+    const [log] = findLogs(bereft);
+    rmSync(join(bereft, log!.file));
+    const error = await rejection(openWaiting(bereft));
+    assert.equal((error as Error & { code: string }).code, 'ERR_FOLDER');
+    assert.ok(error.message.includes(log!.file), error.message);
+    assert.match(error.message, /missing.*Put a backup in its place/);
+    writeFileSync(join(bereft, log!.file), '');
+    assert.deepEqual((await openWaiting(bereft)).held('q'), ['a!']);
   });
 
   it('makes nothing safe of a hub whose folder another has taken', async () => {

@@ -39,7 +39,7 @@ export class RabbitNode {
   /** `server` is the real program, not the wrapper that changes the user. */
   static async start(server: string, plan: NodePlan = {}): Promise<RabbitNode> {
     const { settings = [], flags = [], beside } = plan;
-    const folder = mkdtempSync(join(tmpdir(), 'sb-rabbit-'));
+    const folder = mkdtempSync(join(process.env['SIGNALBOX_TEST_RABBITMQ_FOLDER'] ?? tmpdir(), 'sb-rabbit-'));
     const [port, distribution] = [await freePort(), await freePort()];
     const mapper = beside ? Number(beside.#environment['ERL_EPMD_PORT']) : await freePort();
     const name = `sb${port}@localhost`;

@@ -8,8 +8,10 @@ export type Found = { readonly program: string; readonly missing?: undefined } |
 const HOW =
   'Install RabbitMQ (Debian: rabbitmq-server; macOS: brew install rabbitmq), or name one in SIGNALBOX_TEST_AMQP_URL.';
 
-/** Looks for it, and on Debian, as root, installs it. */
+/** The one that is named in the environment, else looks for it, and on Debian, as root, installs it. */
 export function rabbitServer(): Found {
+  const named = process.env['SIGNALBOX_TEST_RABBITMQ'];
+  if (named) return existsSync(named) ? { program: named } : { missing: `${named} is not there.` };
   const present = find();
   if (present) return { program: present };
   if (!mayInstall()) return { missing: HOW };

@@ -22,7 +22,10 @@ import { systemEnvironment } from '../../src/model/clock.js';
 import { FolderError, SpoolFullError } from '../../src/model/errors.js';
 import { Payload } from '../../src/model/payload.js';
 import { openDatabases } from '../../src/spool/databases.js';
+import { DiskSpool } from '../../src/spool/disk-spool.js';
 import { openSpool, type SpoolFolderOptions } from '../../src/spool/index.js';
+import { takeSpool } from '../../src/spool/tenancy.js';
+import { virtualEnvironment } from '../../src/testing/virtual-clock.js';
 import { eventually, rejection } from '../eventually.js';
 
 const folders: string[] = [];
@@ -141,6 +144,45 @@ describe('a spool on the disk', () => {
     await eventually('it is noticed', () => spool.refusal instanceof SpoolFullError);
     freeBytes = 2 ** 30;
     await eventually('there is room again', () => spool.refusal === undefined);
+  });
+
+  it('takes messages again after a write has failed, once there is room and one succeeds', async () => {
+    const folder = newFolder();
+    await (await open(folder)).close();
+    const databases = openDatabases(folder);
+    const tenancy = takeSpool(folder, databases);
+    const { clock } = virtualEnvironment();
+    let freeBytes = 2 ** 30;
+    const options = { folder, databases, tenancy, clock, bytesMax: 2 ** 28, freeBytes: () => freeBytes };
+    const spool = new DiskSpool(options);
+    spools.push(spool);
+    await put(spool, 1);
+    await put(spool, 2);
+    const write = databases.meta.ifVersion.bind(databases.meta);
+    let tried = 0;
+    databases.meta.ifVersion = () => {
+      tried++;
+      return Promise.reject(new Error('ENOSPC'));
+    };
+    expect((await rejection(put(spool, 3))).message).toMatch(/cannot be written: ENOSPC/);
+    spool.remove({ generation: spool.generation, sequence: 1 });
+    expect([spool.refusal, spool.messages]).toEqual([expect.any(SpoolFullError), 1]);
+    await clock.advance(2_500);
+    expect([tried, spool.refusal]).toEqual([3, expect.any(SpoolFullError)]);
+    // With nothing left on the disk nothing is tried: LMDB does not survive that.
+    freeBytes = 0;
+    databases.meta.ifVersion = write;
+    await clock.advance(5_000);
+    expect(spool.refusal).toBeInstanceOf(SpoolFullError);
+    freeBytes = 2 ** 30;
+    await clock.advance(1_000);
+    await eventually('it takes messages', () => spool.refusal === undefined);
+    await put(spool, 3);
+    expect(idsOf(spool.read(undefined, 5))).toEqual(['p-2', 'p-3']);
+    await spool.close();
+    expect(clock.pending).toBe(0);
+    const again = await open(folder);
+    expect([idsOf(again.read(undefined, 5)), again.messages]).toEqual([['p-2', 'p-3'], 2]);
   });
 
   it('sets aside as a line for people, and counts it until it is deleted', async () => {

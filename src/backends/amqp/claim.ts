@@ -1,7 +1,7 @@
 import type { Claim, ClaimSink, Holder, QueueSpec } from '../../backend.js';
-import { Brim } from '../../model/brim.js';
 import type { Environment, Timer } from '../../model/clock.js';
 import { FencedError, QueueDeletedError } from '../../model/errors.js';
+import type { Alarm } from './alarm.js';
 import type { Connection } from './connection.js';
 import type { AmqpConsumer } from './consumer.js';
 import type { Control } from './control.js';
@@ -9,14 +9,11 @@ import type { Direct } from './direct.js';
 import type { DurableQueues } from './durable-queues.js';
 import type { Names } from './names.js';
 import { AmqpOwnership } from './ownership.js';
+import { QueueWatch } from './queue-watch.js';
 import { SignsOfLife } from './signs-of-life.js';
 import type { Token } from './token.js';
 import { deleted, TokenChannel } from './token-channel.js';
 
-/** Until an owner looks again how many messages wait in a queue with a limit. */
-const LOOK_MS = 1_000;
-/** So many looks at a queue that expires go into its `expiresMs`. */
-const LOOKS_BEFORE_EXPIRY = 4;
 /** So long a proper stop waits for the broker to take the record of it, in heartbeats. */
 const RELEASE_HEARTBEATS = 3;
 
@@ -32,9 +29,7 @@ export interface ClaimPorts {
   readonly heartbeatMs: number;
   /** At the end of the session its sinks stay silent. */
   readonly isLive: () => boolean;
-  readonly isBlocked: () => boolean;
-  /** Resolves when the broker takes no publishes. */
-  readonly whenBlocked: () => Promise<void>;
+  readonly alarm: Alarm;
   /** What this session declared the queue with, if it did. */
   readonly specOf: (queue: string) => QueueSpec | undefined;
   readonly consumerOf: (ownership: AmqpOwnership) => AmqpConsumer | undefined;
@@ -50,11 +45,10 @@ export interface ClaimPorts {
 export class AmqpClaim implements Claim {
   readonly #ports: ClaimPorts;
   readonly #sink: ClaimSink;
-  readonly #brim: { note: Brim | undefined } = { note: undefined };
+  readonly #watch: QueueWatch;
   #tokens: TokenChannel;
   #ownership: AmqpOwnership | undefined;
   #toldEpoch = 0;
-  #lookTimer: Timer | undefined;
   #isOpen = true;
 
   constructor(
@@ -65,6 +59,9 @@ export class AmqpClaim implements Claim {
     this.#sink = sink;
     this.#ports = ports;
     this.#tokens = this.#newTokens();
+    this.#watch = new QueueWatch(queue, ports.queues, ports.environment.clock, (waiting) => {
+      if (this.#ownership && ports.isLive()) sink.full(waiting);
+    });
   }
 
   get ownership(): AmqpOwnership | undefined {
@@ -73,7 +70,7 @@ export class AmqpClaim implements Claim {
 
   async open(): Promise<void> {
     await this.#tokens.open();
-    this.#lookAgain(this.#ports.specOf(this.queue)?.expiresMs, undefined);
+    if (this.#isOpen) this.#watch.start(undefined, this.#ports.specOf(this.queue)?.expiresMs);
   }
 
   /** Somebody says that he holds the queue. */
@@ -101,7 +98,7 @@ export class AmqpClaim implements Claim {
   end(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    this.#ports.environment.clock.clearTimeout(this.#lookTimer);
+    this.#watch.stop();
     this.#ownership?.end();
     this.#ports.ended(this);
     void this.#tokens.close();
@@ -118,7 +115,7 @@ export class AmqpClaim implements Claim {
   async #close(): Promise<void> {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    this.#ports.environment.clock.clearTimeout(this.#lookTimer);
+    this.#watch.stop();
     this.#ports.ended(this);
     await this.#giveUp();
   }
@@ -166,7 +163,7 @@ export class AmqpClaim implements Claim {
   #signs: SignsOfLife | undefined;
 
   async #won(tokens: TokenChannel, found: Token | undefined): Promise<void> {
-    const { environment, heartbeatMs, queues, control, master, isBlocked, specOf } = this.#ports;
+    const { environment, heartbeatMs, queues, control, master, alarm, specOf } = this.#ports;
     const { clock } = environment;
     const spec = specOf(this.queue);
     const token: Token = {
@@ -203,7 +200,7 @@ export class AmqpClaim implements Claim {
       tokens,
       signs,
       queues,
-      isBlocked,
+      isBlocked: () => alarm.isRaised,
       bound: (isFirst) => {
         this.#ports.bound(this.queue, ownership.bindings);
         if (isFirst) void control.announce(this.queue, ownership.holder).catch(() => {});
@@ -213,10 +210,8 @@ export class AmqpClaim implements Claim {
     this.#signs = signs;
     this.#ownership = ownership;
     signs.start(sentAt);
-    this.#brim.note = token.limit && new Brim(token.limit.messages);
     this.#sink.granted(ownership);
-    if (token.limit) void this.#look(ownership);
-    this.#lookAgain(token.expiresMs, token.limit && ownership);
+    this.#watch.start(token.limit?.messages, token.expiresMs);
   }
 
   async #release(ownership: AmqpOwnership): Promise<void> {
@@ -228,14 +223,14 @@ export class AmqpClaim implements Claim {
 
   /** A last word, for which a blocked or silent broker is not waited for. */
   async #unlessBlocked(say: () => Promise<void>): Promise<void> {
-    const { environment, heartbeatMs, isBlocked, whenBlocked } = this.#ports;
-    if (isBlocked()) return;
+    const { environment, heartbeatMs, alarm } = this.#ports;
+    if (alarm.isRaised) return;
     const { clock } = environment;
     let timer: Timer | undefined;
     const patience = new Promise<void>(
       (resolve) => (timer = clock.setTimeout(resolve, heartbeatMs * RELEASE_HEARTBEATS)),
     );
-    await Promise.race([say().catch(() => {}), whenBlocked(), patience]);
+    await Promise.race([say().catch(() => {}), alarm.raised(), patience]);
     clock.clearTimeout(timer);
   }
 
@@ -260,28 +255,5 @@ export class AmqpClaim implements Claim {
       .catch(() => {
         if (this.#ports.connection.isOpen) this.lost(deleted(this.queue));
       });
-  }
-
-  /** Says when as many wait as the limit allows. */
-  async #look(ownership: AmqpOwnership): Promise<void> {
-    const found = await this.#ports.queues.work(this.queue).catch(() => undefined);
-    if (!found || this.#ownership !== ownership || !this.#ports.isLive()) return;
-    if (this.#brim.note?.note(found.messageCount)) this.#sink.full(found.messageCount);
-  }
-
-  /** Looks now and then at a queue that has a limit, or that would expire though somebody stands for it. */
-  #lookAgain(expiresMs: number | undefined, limited: AmqpOwnership | undefined): void {
-    const { clock } = this.#ports.environment;
-    clock.clearTimeout(this.#lookTimer);
-    if (!this.#isOpen || (expiresMs === undefined && !limited)) return;
-    const everyMs = Math.min(
-      limited ? LOOK_MS : Infinity,
-      expiresMs === undefined ? Infinity : expiresMs / LOOKS_BEFORE_EXPIRY,
-    );
-    this.#lookTimer = clock.setTimeout(() => {
-      const look = limited ? this.#look(limited) : Promise.resolve();
-      const renewal = expiresMs === undefined ? Promise.resolve() : this.#ports.queues.renew(this.queue);
-      void Promise.all([look, renewal.catch(() => {})]).then(() => this.#lookAgain(expiresMs, limited));
-    }, everyMs);
   }
 }

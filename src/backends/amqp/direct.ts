@@ -34,9 +34,9 @@ export class Direct {
   }
 
   /** Calls back when the broker has closed its channel: nothing can be sent any more. */
-  onClosed(closed: (trouble: Error | undefined) => void): void {
+  readonly onClosed = (closed: (trouble: Error | undefined) => void): void => {
     this.#closed = closed;
-  }
+  };
 
   /** Resolves with whether the queue has it; rejects when it refused, or at the end of the session. */
   send(queue: string, body: Buffer, options: Options.Publish = {}): Promise<boolean> {

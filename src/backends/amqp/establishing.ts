@@ -11,6 +11,7 @@ import type { KnownQueues } from './known-queues.js';
 import { Letters } from './letters.js';
 import { MasterName } from './master-name.js';
 import { Names } from './names.js';
+import { Publisher } from './publisher.js';
 import { AmqpSession, type SessionParts } from './session.js';
 
 /** A master that gives no answer is not waited for longer. */
@@ -78,7 +79,7 @@ async function begin(
   const { master, incarnation, environment, ownerTimeoutMs } = options;
   const { clock, randomId } = environment;
   await publishing.with((channel) => channel.assertExchange(names.control, 'topic', { durable: true }));
-  const events = await publishing.confirmChannel();
+  const events = await Publisher.open(publishing, names.events);
   const direct = await Direct.open(publishing);
   const exchangeGone = () => session.drop(new SessionLostError('The exchange was deleted.'));
   const queues: DurableQueues = new DurableQueues(consuming, names, exchangeGone);
@@ -89,7 +90,7 @@ async function begin(
     clock,
     patienceMs: Math.min(ownerTimeoutMs, PATIENCE_MAX_MS),
     known: () => session.known(),
-    learn: (known) => session.learn(known),
+    learn: (told) => known.learn(told),
     holder: (queue, holder) => session.heardOf(queue, holder),
     missed: async () => {
       if (isReady && !(await exchange.isWhole())) exchangeGone();
@@ -143,7 +144,7 @@ async function begin(
       replace: () => control.replace(),
     });
     session.named(name);
-    for (const { queues: told } of await control.ask()) session.learn(told);
+    for (const { queues: told } of await control.ask()) known.learn(told);
     await exchange.ensure();
     isReady = true;
   }

@@ -28,6 +28,15 @@ export class KnownQueues {
     if (this.#ownerships.get(queue) === undefined) this.#ownerships.set(queue, ownership);
   }
 
+  /** What another master has told. */
+  learn(queues: readonly KnownQueue[]): void {
+    for (const { name, ownership, role, bindings } of queues) {
+      this.note(name, ownership);
+      if (role === 'owner' || (bindings.length > 0 && this.bindings(name).length === 0))
+        this.noteBindings(name, bindings);
+    }
+  }
+
   /** Declared by this master, and so known for sure. */
   declared(queue: string, ownership: KnownQueue['ownership']): void {
     this.#ownerships.set(queue, ownership);

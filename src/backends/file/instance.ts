@@ -2,6 +2,7 @@ import { pack, unpack } from 'msgpackr';
 import { committed } from '../../folder/commits.js';
 import { Damage } from '../../folder/folder-errors.js';
 import type { Databases } from './databases.js';
+import { forgetLog } from './recovery.js';
 import { packQueue, unpackQueue } from './records.js';
 import { lastPlace } from './stored-queue.js';
 
@@ -65,6 +66,7 @@ export async function writeAs(
 export function leaveFolder(instance: Instance, databases: Databases, name: string): Promise<boolean> {
   return writeAs(instance, databases, () => {
     void databases.meta.put(HUB, pack([name, true]), instance.version + 1);
+    forgetLog(databases);
   });
 }
 

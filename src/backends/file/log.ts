@@ -18,6 +18,8 @@ const writeFile = promisify(write);
 export interface LogPorts {
   /** Whether the disk has plenty beside so much. */
   readonly hasPlentyBeside: (bytes: number) => boolean;
+  /** The file is there. Nothing is written to it before this has resolved. */
+  readonly opened: () => Promise<void>;
 }
 
 /**
@@ -90,6 +92,7 @@ export class Log {
         0o600,
       );
       flushPath(this.folder);
+      await this.#ports.opened();
     }
     const zeros = Buffer.alloc(size - this.#size);
     await this.#write(zeros, zeros.length, this.#size);

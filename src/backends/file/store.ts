@@ -27,7 +27,7 @@ import {
 import { Leftovers } from './leftovers.js';
 import { Log, logFile } from './log.js';
 import { packNumber, unpackNumber, unpackQueue, type QueueRecord } from './records.js';
-import { removeLogs, takeOverLogs } from './recovery.js';
+import { noteLog, removeLogs, takeOverLogs } from './recovery.js';
 import { Space } from './space.js';
 import { STORE_FOLDER } from './store-folder.js';
 import { StoreJournal } from './store-journal.js';
@@ -171,6 +171,7 @@ class LmdbStore implements Store {
     });
     this.#log = new Log(folder, logFile(instance.version, name), {
       hasPlentyBeside: (bytes) => this.#space.hasPlentyBeside(bytes),
+      opened: () => this.#commitOurs(() => noteLog(databases, logFile(instance.version, name))),
     });
     if (this.#table.isDue) this.#commit.wake();
   }
