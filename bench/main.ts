@@ -10,11 +10,11 @@ const benches: Record<string, () => Promise<{ run(): Promise<Result[]> }>> = {
   failover: () => import('./failover.js'),
   soak: () => import('./soak.js'),
   file: () => import('./file.js'),
-  'soak-schedulers': () => import('./soak-schedulers.js'),
-  schedulers: () => import('./schedulers.js'),
   amqp: () => import('./amqp/throughput.js'),
   'fanout-amqp': () => import('./amqp/fanout.js'),
   'failover-amqp': () => import('./amqp/failover.js'),
+  'soak-schedulers': () => import('./soak-schedulers.js'),
+  schedulers: () => import('./schedulers.js'),
 };
 
 const { values, positionals } = parseArgs({

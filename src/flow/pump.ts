@@ -34,7 +34,10 @@ export class Pump {
   }
 
   /** Begins to consume. Resolves when the broker has accepted the consumer. */
-  async open(session: Pick<Session, 'consume' | 'capabilities'>, ownership: Ownership | undefined): Promise<void> {
+  async open(
+    session: Pick<Session, 'consume' | 'capabilities'>,
+    ownership: Ownership | undefined,
+  ): Promise<void> {
     const last = this.#hold;
     // Under another session or epoch an ack may have been refused: only then can a message come again that is no copy.
     const isSame = last?.session === session && last.ownership === ownership;

@@ -66,8 +66,9 @@ export class Emitter {
 
   async #sendOne(emission: Emission): Promise<Error | undefined> {
     try {
-      await this.#ports.session.publish(this.#envelope(emission), this.#ports.ownership);
-      return undefined;
+      const envelope = this.#envelope(emission);
+      const refusals = await this.#ports.session.publish(envelope, this.#ports.ownership);
+      return refusals?.get(envelope);
     } catch (thrown) {
       return toError(thrown);
     }
