@@ -96,25 +96,25 @@ export class Schedulers {
   #reports(consumer: Consumer): Omit<SchedulerReports, 'moved' | 'left'> {
     const { events } = this.#context;
     const { queue } = consumer;
-    const warn = (code: string, text: string) => events.emit('warning', { code, text });
+    const warning = (code: string, text: string) => events.emit('warning', { code, text });
     return {
       setback: (id, topic, attempt, error) =>
         events.emit('failure', { queue, patterns: undefined, id, topic, attempt, error }),
       dropped: (id, topic, error) =>
-        warn(
+        warning(
           'SCHEDULER_EVENT_DROPPED',
           `Scheduler "${queue}" does without event "${topic}" (${id}), since its machine throws: ${error.message}`,
         ),
       unsendable: ({ topic }, id, thrown) => {
         const error = brokerError(thrown).message;
         events.emit('dead-letter', { queue, id, reason: 'refused', error });
-        warn(
+        warning(
           'EMISSION_REFUSED',
           `The broker refuses message ${id} of scheduler "${queue}" on "${topic}": ${error}`,
         );
       },
       skewed: (byMs) =>
-        warn(
+        warning(
           'CLOCK_SKEW',
           `The state of scheduler "${queue}" was saved by a clock ${Math.round(byMs)} ms ahead of this one: its timers are as late.`,
         ),

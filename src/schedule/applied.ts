@@ -27,14 +27,10 @@ export class AppliedInputs {
   /** So many deliveries have come to the present consumer. */
   received(deliveries: number): void {
     for (const [id, delivery] of this.#ids) {
-      if (delivery > deliveries - this.#window) return;
+      // What a former owner has applied counts as 0, and comes again among the first `window`.
+      if (delivery >= deliveries - this.#window) return;
       this.#ids.delete(id);
     }
-  }
-
-  /** A new consumer counts its deliveries anew; what may come again comes first. */
-  restart(): void {
-    for (const id of this.#ids.keys()) this.#ids.set(id, 0);
   }
 
   ids(): string[] {

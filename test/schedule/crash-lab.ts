@@ -132,12 +132,13 @@ export class CrashLab {
     await this.#pump.open(session, ownership);
   }
 
-  publish(topic: string, data: unknown): void {
+  /** A foreign message has no number: only the ids in the save can tell that it is in the state. */
+  publish(topic: string, data: unknown, isForeign: boolean): void {
     const sequence = ++this.#sequence;
     const envelope: Envelope = {
       ...{ id: `p-${sequence}`, topic, source: 'signalbox:test/p', headers: {}, time: 0 },
       payload: Payload.of(data, { maxBytes: 100_000 }),
-      origin: { producer: 'p', sequence, open: [[1, Infinity]] },
+      origin: isForeign ? undefined : { producer: 'p', sequence, open: [[1, Infinity]] },
       ...{ resent: false, fence: undefined },
     };
     this.#kept.push({ envelope, redelivered: false, state: 'ready' });

@@ -93,7 +93,8 @@ describe('a scheduler that crashes', () => {
         fc.array(step, { minLength: 1, maxLength: 8 }),
         fc.uniqueArray(fc.integer({ min: 1, max: 60 }), { maxLength: 8 }),
         fc.boolean(),
-        async (machinePlan, steps, crashes, isAtomic) => {
+        fc.boolean(),
+        async (machinePlan, steps, crashes, isAtomic, isForeign) => {
           const machine = machineOf(machinePlan);
           const pure = virtualEnvironment();
           const said: unknown[] = [];
@@ -112,7 +113,7 @@ describe('a scheduler that crashes', () => {
             } else
               for (let n = 0; n < one.count; n++) {
                 actor.send({ type: one.topic });
-                lab.publish(one.topic, n);
+                lab.publish(one.topic, n, isForeign);
                 if (n === one.count - 1) await lab.settle();
               }
           await lab.settle();
