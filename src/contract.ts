@@ -15,6 +15,7 @@ export type {
   Ownership,
   QueueSpec,
   QueueStatus,
+  Refusals,
   Session,
   SessionSink,
   TransientQueue,
