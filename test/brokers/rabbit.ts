@@ -1,22 +1,15 @@
 import { inject } from 'vitest';
+import { atHand } from './at-hand.js';
 import { ask } from './desk.js';
 
-/**
- * The RabbitMQ of this test run, started when the first test asks for it. Undefined if none can be had: then that is said
- * in one line, and in CI the run fails.
- */
-export async function rabbit(): Promise<{ readonly url: string } | undefined> {
-  const { url, missing } = await ask(inject('brokerDesk'), {});
-  if (url !== undefined) return { url };
-  const text = `No RabbitMQ: its tests are SKIPPED. ${missing}`;
-  if (process.env['CI']) throw new Error(text);
-  console.warn(text);
-  return undefined;
+/** The RabbitMQ of this test run, or undefined. */
+export function rabbit(): Promise<{ readonly url: string } | undefined> {
+  return atHand('rabbit', 'RabbitMQ');
 }
 
 /** `rabbitmqctl` at that broker; undefined if it is not ours. */
 export async function controlRabbit(...control: readonly string[]): Promise<string | undefined> {
-  const { said } = await ask(inject('brokerDesk'), { control });
+  const { said } = await ask(inject('brokerDesk'), { broker: 'rabbit', control });
   return said;
 }
 
