@@ -1,4 +1,5 @@
 import {
+  appendFileSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -201,6 +202,24 @@ describe('a spool on the disk', () => {
     await eventually('it counts', () => spool.refusal instanceof SpoolFullError);
     rmSync(file);
     await eventually('it is gone', () => spool.refusal === undefined);
+  });
+
+  it('writes one whole line, also when who wrote it died before the message had left', async () => {
+    const folder = newFolder();
+    const file = join(folder, 'refused.jsonl');
+    const spool = await open(folder);
+    await Promise.all([put(spool, 1), put(spool, 2)]);
+    await spool.setAside({ generation: spool.generation, sequence: 1 }, new Error('no such exchange'));
+    // As its death leaves it: the message is there, its line too, and of the next line a part.
+    await put(spool, 1);
+    await spool.close();
+    appendFileSync(file, readFileSync(file, 'utf8').slice(0, 20));
+    const next = await open(folder);
+    for (const { place } of next.read(undefined, 10)) await next.setAside(place, new Error('refused again'));
+    expect(next.read(undefined, 10)).toEqual([]);
+    const lines = readFileSync(file, 'utf8').trimEnd().split('\n');
+    expect(lines.map((text) => (JSON.parse(text) as { id: string }).id)).toEqual(['p-1', 'p-2']);
+    expect(lines[0]).toContain('no such exchange');
   });
 
   it('gives a damaged message as such, and sets its bytes aside', async () => {
