@@ -27,6 +27,13 @@ export interface ReceivedMessage {
   readonly receivedAt: number;
 }
 
+/** All attributes that a message may have, those of CloudEvents' extensions among them; others are nobody's here. */
+export const ATTRIBUTES = [
+  ...['specversion', 'id', 'type', 'time', 'source', 'datacontenttype'],
+  ...['signalboxversion', 'signalboxtypes', 'signalboxopen', 'signalboxresent', 'signalboxfence'],
+  ...['traceparent', 'tracestate'],
+] as const;
+
 const WIRE_VERSION = 1;
 const HEADERS_MAX_BYTES = 32_768;
 const ID_MAX_LENGTH = 256;

@@ -12,6 +12,7 @@ export class Publisher {
   readonly #connection: Connection;
   readonly #channel: ConfirmChannel;
   readonly #exchange: string;
+  readonly #spareHeaders: Record<string, unknown> = {};
   #trouble: Error | undefined;
 
   private constructor(connection: Connection, channel: ConfirmChannel, exchange: string) {
@@ -40,7 +41,7 @@ export class Publisher {
         else reject(isNack(error) ? new QueueFullError([]) : this.#connection.lostError());
       };
       try {
-        const { body, options } = pack(envelope, fence);
+        const { body, options } = pack(envelope, fence, this.#spareHeaders);
         this.#channel.publish(this.#exchange, envelope.topic, body, options, answered);
       } catch (thrown) {
         // The channel is closed, or the message cannot be packed.
