@@ -1,6 +1,7 @@
 import type { Catalogue } from '../model/catalogue.js';
 import { toError } from '../model/errors.js';
 import type { Message } from '../model/message.js';
+import { Deferred } from './deferred.js';
 import { callHandler, isThenable, type DeliveryContext, type Handler, type Publish } from './handler.js';
 import { Mailbox, type MailboxOptions } from './mailbox.js';
 import { Outage } from './outage.js';
@@ -9,6 +10,12 @@ import type { Tally } from './tally.js';
 import type { Task, Turns } from './turns.js';
 
 const nothing = () => undefined;
+
+/** How a call that has not ended at once is heard of. */
+interface Ears {
+  readonly done: () => void;
+  readonly failed: (thrown: unknown) => void;
+}
 
 /** What a subscription tells of itself. */
 export interface SubscriptionReports {
@@ -35,7 +42,10 @@ export class Subscription implements Task {
   #delivery: TransientDelivery | undefined;
   #open = false;
   #waiting = false;
-  #running: Promise<void> | undefined;
+  /** Whose call runs. */
+  #running: Parcel | undefined;
+  #ears: Ears | undefined;
+  #quiet: Deferred<void> | undefined;
   #outage: Outage | undefined;
   #abort: AbortController | undefined;
 
@@ -97,7 +107,7 @@ export class Subscription implements Task {
     this.#open = false;
     if (this.#mailbox.dropped > 0) this.#theOutage.end();
     this.#mailbox.clear();
-    if (this.#running) await Promise.race([this.#running, deadline]);
+    if (this.#running) await Promise.race([(this.#quiet ??= new Deferred()).promise, deadline]);
     this.#abort?.abort();
   }
 
@@ -114,7 +124,7 @@ export class Subscription implements Task {
       const message = parcel.message(this.ports.catalogue);
       const result =
         message instanceof Promise ? message.then((read) => this.#hand(read)) : this.#hand(message);
-      if (isThenable(result)) this.#running = this.#settle(parcel, result);
+      if (isThenable(result)) this.#hear(parcel, result);
     } catch (thrown) {
       this.reports.failed(parcel, toError(thrown));
     }
@@ -124,13 +134,22 @@ export class Subscription implements Task {
     return this.#open ? callHandler(this.handler, message, this.#delivery!, nothing) : undefined;
   }
 
-  async #settle(parcel: Parcel, result: PromiseLike<unknown>): Promise<void> {
-    try {
-      await result;
-    } catch (thrown) {
-      this.reports.failed(parcel, toError(thrown));
-    }
+  /** With the same two functions for every call: an async function makes an object and a promise more for each. */
+  #hear(parcel: Parcel, result: PromiseLike<unknown>): void {
+    this.#running = parcel;
+    this.#ears ??= {
+      done: () => this.#ended(),
+      failed: (thrown) => {
+        this.reports.failed(this.#running!, toError(thrown));
+        this.#ended();
+      },
+    };
+    void Promise.resolve(result).then(this.#ears.done, this.#ears.failed);
+  }
+
+  #ended(): void {
     this.#running = undefined;
+    this.#quiet?.resolve();
     if (!this.#open) return;
     if (this.#mailbox.size > 0) this.#wake();
     else this.#lookForOutage();
