@@ -182,8 +182,8 @@ export class AmqpClaim implements Claim {
     const stands = () => this.#isOpen && this.#tokens === tokens && this.#ports.isLive();
     const sentAt = { now: clock.now(), wall: clock.wall() };
     try {
-      await tokens.save(token);
-      if (!(await queues.work(this.queue))) return this.lost(deleted(this.queue));
+      const [work] = await Promise.all([queues.work(this.queue), tokens.save(token)]);
+      if (!work) return this.lost(deleted(this.queue));
       // Those of a queue of this name that has expired.
       if (!found && token.expiresMs !== undefined) await queues.purgeLetters(this.queue);
     } catch {

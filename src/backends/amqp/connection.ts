@@ -16,12 +16,17 @@ export interface ConnectionOptions {
   readonly signal: AbortSignal;
 }
 
+/** So many channels are kept for whoever needs one next. */
+const SPARE_MAX = 4;
+
 /** One AMQP connection. It never reconnects: that is the session actor's affair. */
 export class Connection {
   /** Settles once: undefined after `close`, else why. */
   readonly closed: Promise<Error | undefined>;
   readonly #model: ChannelModel;
   readonly #lost: string;
+  /** Open, and nothing is left on them. */
+  readonly #spare: Channel[] = [];
   #end: { reason: Error | undefined } | undefined;
   #isClosing = false;
 
@@ -80,24 +85,38 @@ export class Connection {
   }
 
   async channel(): Promise<Channel> {
-    return quiet(await this.#open(() => this.#model.createChannel()));
+    if (this.isOpen && this.#spare.length > 0) return this.#spare.pop()!;
+    const channel = quiet(await this.#open(() => this.#model.createChannel()));
+    channel.on('close', () => {
+      const at = this.#spare.indexOf(channel);
+      if (at >= 0) this.#spare.splice(at, 1);
+    });
+    return channel;
   }
 
   async confirmChannel() {
     return quiet(await this.#open(() => this.#model.createConfirmChannel()));
   }
 
-  /** A channel for a few operations that the broker may refuse: a refusal closes it, and nothing else. */
+  /**
+   * A channel for a few operations that the broker may refuse: a refusal closes it, and nothing else. Nothing may be left on
+   * it, no consumer and no message in hand: it is another's next.
+   */
   async with<T>(work: (channel: Channel) => Promise<T>): Promise<T> {
     const channel = await this.channel();
     let isRefused = false;
-    channel.on('error', () => (isRefused = true));
+    const refused = () => (isRefused = true);
+    channel.on('error', refused);
     try {
-      return await work(channel);
+      const result = await work(channel);
+      if (this.isOpen && this.#spare.length < SPARE_MAX) this.#spare.push(channel);
+      else void this.closeChannel(channel);
+      return result;
     } catch (thrown) {
+      if (!isRefused) void this.closeChannel(channel);
       throw this.isOpen ? thrown : this.lostError();
     } finally {
-      if (!isRefused) await this.closeChannel(channel);
+      channel.off('error', refused);
     }
   }
 
