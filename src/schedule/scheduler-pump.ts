@@ -39,8 +39,9 @@ export class SchedulerPump implements DataPlane {
     const run = new Run(session, ownership!, checkpoint, this.#settings, environment, this.#reports);
     this.#run = run;
     if (!(await run.recover())) return;
-    await this.#pump.open(run, ownership);
+    // Before the first message: one may come before `open` has resolved, and an inspector must see what it changes.
     run.begin();
+    await this.#pump.open(run, ownership);
   }
 
   halt(): void {

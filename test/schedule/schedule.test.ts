@@ -52,23 +52,50 @@ describe('schedule', () => {
 
 type Snapshot = { readonly context: { readonly sum: number } };
 
-it('the inspector sees the statechart of a scheduler and its transitions', async () => {
-  const seen: { type: string; definition: unknown; event: string | undefined; value: unknown }[] = [];
-  const master = await farm()('seen', {
-    inspect: (inspected: InspectionEvent) => {
-      if (inspected.type !== '@xstate.snapshot' && inspected.type !== '@xstate.actor') return;
-      const { actorRef, type } = inspected;
-      if ((actorRef as { id?: string }).id !== 'statechart') return;
-      const { logic } = actorRef as unknown as { logic: { config: { id: string } } };
-      const snapshot = (type === '@xstate.snapshot' ? inspected.snapshot : undefined) as Snapshot | undefined;
-      const event = 'event' in inspected ? inspected.event.type : undefined;
-      seen.push({ type, definition: logic.config.id, event, value: snapshot?.context.sum });
-    },
+interface Seen {
+  readonly type: string;
+  readonly definition: unknown;
+  readonly event: string | undefined;
+  readonly value: unknown;
+}
+
+/** What an inspector sees of the statecharts of a master. */
+function inspector() {
+  const seen: Seen[] = [];
+  const inspect = (inspected: InspectionEvent) => {
+    if (inspected.type !== '@xstate.snapshot' && inspected.type !== '@xstate.actor') return;
+    const { actorRef, type } = inspected;
+    if ((actorRef as { id?: string }).id !== 'statechart') return;
+    const { logic } = actorRef as unknown as { logic: { config: { id: string } } };
+    const snapshot = (type === '@xstate.snapshot' ? inspected.snapshot : undefined) as Snapshot | undefined;
+    const event = 'event' in inspected ? inspected.event.type : undefined;
+    seen.push({ type, definition: logic.config.id, event, value: snapshot?.context.sum });
+  };
+  return { seen, inspect };
+}
+
+describe('the inspector', () => {
+  it('sees the statechart of a scheduler and its transitions', async () => {
+    const { seen, inspect } = inspector();
+    const master = await farm()('seen', { inspect });
+    const scheduler = await master.schedule('sums', numbers);
+    await master.publish('numbers.new', 7);
+    await eventually('its transition is seen', () => seen.some(({ event }) => event === 'numbers.new'));
+    expect(seen[0]).toMatchObject({ type: '@xstate.actor', definition: 'sums' });
+    expect(seen.find(({ event }) => event === 'numbers.new')).toMatchObject({ definition: 'sums', value: 7 });
+    await scheduler.stop();
   });
-  const scheduler = await master.schedule('sums', numbers);
-  await master.publish('numbers.new', 7);
-  await eventually('its transition is seen', () => seen.some(({ event }) => event === 'numbers.new'));
-  expect(seen[0]).toMatchObject({ type: '@xstate.actor', definition: 'sums' });
-  expect(seen.find(({ event }) => event === 'numbers.new')).toMatchObject({ definition: 'sums', value: 7 });
-  await scheduler.stop();
+
+  it('sees also those that a successor makes at once', async () => {
+    const { seen, inspect } = inspector();
+    const start = farm();
+    const [first, second] = [await start('first'), await start('second', { inspect })];
+    const former = await first.schedule('sums', numbers);
+    await former.stop();
+    for (const n of [1, 2, 3]) await first.publish('numbers.new', n);
+    await second.schedule('sums', numbers);
+    const values = () => seen.flatMap(({ event, value }) => (event === 'numbers.new' ? [value] : []));
+    await eventually('its last transition is seen', () => values().includes(6));
+    expect(values()).toEqual([1, 3, 6]);
+  });
 });
