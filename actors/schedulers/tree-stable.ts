@@ -8,6 +8,8 @@ export interface TreeStableOptions {
   readonly publish: Publication<{ readonly branch: string; readonly changes: readonly unknown[] }>;
   /** Of a change; by default the `branch` of its data. */
   readonly branchOf?: (message: Message) => string;
+  /** What of a change is kept, and published in the end; by default its data. */
+  readonly changeOf?: (message: Message) => unknown;
   /** After so many changes nobody waits for quiet any more. Default 1,000. */
   readonly changesMax?: number;
 }
@@ -19,7 +21,7 @@ type Quiet = { type: 'branch.quiet'; branch: string };
  * other.
  */
 export function treeStable(options: TreeStableOptions) {
-  const { quietMs, publish, branchOf = branchOfData, changesMax = 1_000 } = options;
+  const { quietMs, publish, branchOf = branchOfData, changeOf = dataOf, changesMax = 1_000 } = options;
   return setup({
     types: {
       context: {} as { readonly branches: ReadonlyMap<string, readonly unknown[]> },
@@ -49,7 +51,7 @@ export function treeStable(options: TreeStableOptions) {
             actions: enqueueActions(({ context, event, enqueue }) => {
               const { message } = event as MessageEvent;
               const branch = branchOf(message);
-              const changes = [...(context.branches.get(branch) ?? []), message.data];
+              const changes = [...(context.branches.get(branch) ?? []), changeOf(message)];
               enqueue(assign({ branches: new Map(context.branches).set(branch, changes) }));
               const timer = `quiet.${branch}`;
               const quiet: Quiet = { type: 'branch.quiet', branch };
@@ -68,4 +70,8 @@ export function treeStable(options: TreeStableOptions) {
 function branchOfData({ data }: Message): string {
   const { branch } = (data ?? {}) as { readonly branch?: unknown };
   return typeof branch === 'string' ? branch : '';
+}
+
+function dataOf({ data }: Message): unknown {
+  return data;
 }

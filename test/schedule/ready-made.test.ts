@@ -36,6 +36,14 @@ describe('treeStable', () => {
     ]);
   });
 
+  it('keeps of a change what it is told to', async () => {
+    const changeOf = ({ topic }: { topic: string }) => topic;
+    const { clock, get, published } = run(treeStable({ ...options, changeOf }));
+    get('changes.1.new', change('main', 1));
+    await clock.advance(1_000);
+    expect(published).toMatchObject([{ data: { branch: 'main', changes: ['changes.1.new'] } }]);
+  });
+
   it('waits for no more than so many changes', async () => {
     const { clock, get, published } = run(treeStable({ ...options, changesMax: 3 }));
     for (let rev = 1; rev <= 4; rev++) get('changes', change('main', rev));
