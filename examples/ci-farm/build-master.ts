@@ -1,8 +1,9 @@
-import { createMaster, StoppedError } from 'signalbox';
+import { StoppedError } from 'signalbox';
 import { EvidenceWriter } from './evidence.js';
 import type { Answer, Orders, Word } from './master-process.js';
 import { Processes } from './processes.js';
-import { work, type FarmRecord } from './roles.js';
+import type { Farm, FarmRecord } from './records.js';
+import { hire, work } from './roles.js';
 
 /** The program of a build master in a process of its own: whoever starts it says what to do, and when to stop. */
 
@@ -18,16 +19,17 @@ function run({ name, broker, namespace, evidence, ...orders }: Orders): void {
     tell('wrote');
   };
   const processes = new Processes('together');
-  const creating = createMaster({ name, broker, namespace });
+  const farm: Farm = { ...orders, processes, report };
+  const hiring = hire(name, { broker, namespace }, farm);
   let hasStopped = false;
 
   async function begin(): Promise<void> {
-    await work(await creating, { ...orders, processes, report });
+    await work(await hiring, farm);
     tell('works');
   }
 
   async function stop(): Promise<void> {
-    const stopped = (await creating).stop();
+    const stopped = (await hiring).stop();
     report({ type: 'leaves', master: name });
     await stopped;
     processes.close();

@@ -1,10 +1,11 @@
 import { Ledger } from '../../src/testing/ledger.js';
 import { monotonicMs } from './evidence.js';
 import { Failovers, type Ownership } from './failovers.js';
-import { SCHEDULER, type FarmRecord } from './roles.js';
+import type { FarmRecord } from './records.js';
+import { TREE } from './schedulers.js';
 import type { Screen } from './screen.js';
 
-/** What a master has last said of its part in the scheduler. */
+/** What a master has last said of its part in the first scheduler. */
 interface Standing extends Ownership {
   readonly status: string;
 }
@@ -12,7 +13,7 @@ interface Standing extends Ownership {
 /** Writes down what the roles report, wherever they run; answers what the farm waits for. */
 export class Clerk {
   readonly ledger = new Ledger();
-  readonly failovers = new Failovers(SCHEDULER, monotonicMs);
+  readonly failovers = new Failovers(TREE, monotonicMs);
   readonly counts = { published: 0, logLines: 0, linesFollowed: 0 };
   /** What is handled again, after a failover, counts once. */
   readonly scheduled = new Set<string>();
@@ -36,7 +37,7 @@ export class Clerk {
     signal.addEventListener('abort', () => this.#wake(), { once: true });
   }
 
-  /** Who owns the scheduler. A frozen owner does not say that it owns it no more: the highest epoch counts. */
+  /** Who owns the first scheduler. A frozen owner does not say that it owns it no more: the highest epoch counts. */
   get owner(): Ownership | undefined {
     let owner: Ownership | undefined;
     for (const standing of this.standings.values())
@@ -69,15 +70,17 @@ export class Clerk {
     switch (record.type) {
       case 'confirmed':
         this.ledger.record(record);
-        if (record.queues.includes(SCHEDULER)) counts.published++;
+        if (record.queues.includes(TREE)) counts.published++;
         return;
       case 'effect':
         return this.ledger.record(record);
-      case 'handled': {
+      case 'handled':
         this.ledger.record(record);
-        if (record.queue === SCHEDULER) this.scheduled.add(record.id);
-        const failover = this.failovers.handled(record, at);
-        if (failover) this.#screen.note(`${failover.to} goes on with ${SCHEDULER} after ${failover.ms} ms`);
+        if (record.queue === TREE) this.scheduled.add(record.id);
+        return;
+      case 'applied': {
+        const failover = this.failovers.applied(record, at);
+        if (failover) this.#screen.note(`${failover.to} goes on with ${TREE} after ${failover.ms} ms`);
         return;
       }
       case 'runs':
@@ -103,7 +106,7 @@ export class Clerk {
           );
         return;
       case 'owner':
-        if (record.queue !== SCHEDULER) return;
+        if (record.queue !== TREE) return;
         this.standings.set(record.master, record);
         if (record.status === 'active') this.#screen.note(`${record.master} owns ${record.queue}`);
         return;

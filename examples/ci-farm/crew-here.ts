@@ -1,7 +1,8 @@
-import { createMaster, type Master, type MasterOptions } from 'signalbox';
+import type { Master, MasterOptions } from 'signalbox';
 import type { BuildMaster, Crew } from './crew.js';
 import { join, stop, type Fault, type Stage } from './faults.js';
-import { work, type Farm } from './roles.js';
+import type { Farm } from './records.js';
+import { hire, work } from './roles.js';
 
 class MasterHere implements BuildMaster {
   readonly #farm: Farm;
@@ -40,7 +41,7 @@ export class CrewHere implements Crew {
   }
 
   async join(name: string): Promise<void> {
-    const master = await createMaster({ name, ...this.#broker });
+    const master = await hire(name, this.#broker, this.#farm);
     this.masters.push(new MasterHere(master, this.#farm));
     await work(master, this.#farm);
   }

@@ -3,7 +3,7 @@ import type { Crew } from './crew.js';
 import { freeze, join, kill, killHub, stop, type Fault, type Stage } from './faults.js';
 import type { Hub } from './hub.js';
 import { MasterProcess, type Orders } from './master-process.js';
-import type { FarmRecord } from './roles.js';
+import type { FarmRecord } from './records.js';
 
 /** Every master in a process of its own: whatever happens to processes happens to them. */
 export class CrewOfProcesses implements Crew {

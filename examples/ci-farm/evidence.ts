@@ -1,5 +1,5 @@
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
-import type { FarmRecord } from './roles.js';
+import type { FarmRecord } from './records.js';
 
 /** CLOCK_MONOTONIC: the same for all processes of a machine, so that what they note can be compared. */
 export function monotonicMs(): number {

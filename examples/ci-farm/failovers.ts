@@ -1,9 +1,7 @@
-import type { HandledRecord } from '../../src/testing/ledger.js';
-
 export interface Failover {
   /** Why the former owner's ownership ended. */
   readonly cause: string;
-  /** From the beginning of that to the end of the first handling by its successor. */
+  /** From the beginning of that until its successor has taken in a message. */
   readonly ms: number;
   readonly from: string;
   readonly to: string;
@@ -16,9 +14,9 @@ export interface Ownership {
 }
 
 /**
- * Measures each change of the owner of one exclusive queue: from the moment in which the cause begins (of an announced
- * one: just before it happens) until a handler of the successor has handled its first message. Time in which nothing was
- * there to be handled counts as well.
+ * Measures each change of the owner of one scheduler: from the moment in which the cause begins (of an announced one: just
+ * before it happens) until the statechart of the successor has taken in its first message. Time in which nothing was there to
+ * be taken in counts as well.
  */
 export class Failovers {
   readonly all: Failover[] = [];
@@ -27,7 +25,7 @@ export class Failovers {
   #last: (Ownership & { readonly at: number }) | undefined;
   #announced: (Ownership & { readonly cause: string; readonly at: number }) | undefined;
 
-  /** `now` is the clock of whoever notes when something was handled. */
+  /** `now` is the clock of whoever notes when something was taken in. */
   constructor(queue: string, now: () => number) {
     this.#queue = queue;
     this.#now = now;
@@ -43,15 +41,18 @@ export class Failovers {
     this.#announced = { cause, master, epoch, at: this.#now() };
   }
 
-  /** Returns the failover that ends with this handling, if one does. */
-  handled({ queue, epoch, master }: HandledRecord, at: number): Failover | undefined {
-    if (queue !== this.#queue || epoch === undefined) return undefined;
+  /** Returns the failover that ends with this transition, if one does. */
+  applied(
+    { queue, epoch, master }: Ownership & { readonly queue: string },
+    at: number,
+  ): Failover | undefined {
+    if (queue !== this.#queue) return undefined;
     const last = this.#last;
-    // What a former owner finishes late changes nothing.
+    // What a former owner still does changes nothing.
     if (last && epoch < last.epoch) return undefined;
     this.#last = { epoch, master, at };
     const announced = this.#announced && this.#announced.epoch < epoch ? this.#announced : undefined;
-    // The owner of whom it was announced may not have handled anything.
+    // The owner of whom it was announced may not have taken in anything.
     const began = announced ?? (last && { cause: 'unexpected', ...last });
     if (!began || last?.epoch === epoch) return undefined;
     this.#announced = undefined;

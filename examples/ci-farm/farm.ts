@@ -1,16 +1,20 @@
 import { createMaster, type Master } from 'signalbox';
+import { publishChanges } from './changes.js';
 import { Clerk } from './clerk.js';
 import { leftBehindOf } from './crew-here.js';
 import { monotonicMs } from './evidence.js';
 import type { Fault, Stage } from './faults.js';
+import { followLogs } from './followers.js';
 import type { Repository } from './history.js';
 import { activeResources, cleanBroker, newResources } from './left-behind.js';
 import type { Options } from './options.js';
 import type { Processes } from './processes.js';
-import { followLogs, publishChanges, watch, watchRequests, type Farm, type FarmRecord } from './roles.js';
+import type { Farm, FarmRecord } from './records.js';
+import { watch } from './roles.js';
 import type { Screen, View } from './screen.js';
 import { openSite, type Site } from './site.js';
 import type { Outcome } from './summary.js';
+import { testify } from './witness.js';
 
 const CONCURRENCY = 2;
 const TICK_MS = 100;
@@ -26,8 +30,8 @@ class Stalled extends Error {}
 const PUSH = 10;
 
 /**
- * The farm: build masters, each with a scheduler and a builder, and here the front, a master that publishes the changes and
- * follows logs.
+ * The farm: build masters, each with the schedulers and a builder, and here the front, a master that publishes the changes,
+ * follows logs and is witness to what the schedulers do.
  */
 export class CiFarm implements Farm {
   readonly command: readonly string[];
@@ -101,8 +105,8 @@ export class CiFarm implements Farm {
     const front = await this.#open();
     const ticker = setInterval(() => void this.#tick(front), TICK_MS);
     try {
+      await testify(front, this);
       await Promise.all(Array.from({ length: masters }, () => this.#join()));
-      await watchRequests(front, this);
       const followers = await followLogs(front, this);
       const { size, faults } = this.#plan();
       await publishChanges(front, this, {

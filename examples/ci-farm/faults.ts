@@ -1,11 +1,11 @@
 import type { Clerk } from './clerk.js';
 import type { BuildMaster } from './crew.js';
-import { SCHEDULER } from './roles.js';
+import { TREE } from './schedulers.js';
 import type { Screen } from './screen.js';
 
 /**
  * Something that happens to the farm, in three acts with a `yield` between them: what must be so before; what happens, until
- * the former owner handles no more; and the rest, until the next fault may come.
+ * the former owner takes in no more; and the rest, until the next fault may come.
  */
 export type Fault = AsyncGenerator<void, void, void>;
 
@@ -45,7 +45,11 @@ interface Mortal extends BuildMaster {
 
 /** The owner of the scheduler dies, without a word. */
 export async function* kill(stage: Stage, masters: readonly Mortal[]): Fault {
+  const { clerk } = stage;
   const owner = await ownerWithSuccessor(stage, masters);
+  // A build dies with it, if there is anything to build.
+  const isBuilding = () => [...clerk.running.values()].includes(owner.name);
+  await clerk.until(() => isBuilding() || clerk.built.size >= clerk.counts.published);
   yield;
   begins(stage, 'killed', owner, 'is killed (SIGKILL)');
   owner.kill();
@@ -95,11 +99,11 @@ async function ownerWithSuccessor<M extends BuildMaster>(stage: Stage, masters: 
 }
 
 function begins({ clerk, screen }: Stage, cause: string, owner: BuildMaster, text: string): void {
-  screen.note(`${owner.name}, which owns ${SCHEDULER}, ${text}`);
+  screen.note(`${owner.name}, which owns ${TREE}, ${text}`);
   clerk.failovers.begins(cause, clerk.owner!);
 }
 
-/** Resolves when the successor has handled its first change. */
+/** Resolves when the successor has taken in its first change. */
 async function failover({ clerk }: Stage): Promise<void> {
   await clerk.until(() => !clerk.failovers.isUnderWay);
 }

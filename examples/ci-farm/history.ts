@@ -7,6 +7,7 @@ export interface Repository {
   readonly path: string;
   /** The commit whose history is read: it stays the same when somebody commits meanwhile. */
   readonly head: string;
+  readonly branch: string;
 }
 
 export interface Commit {
@@ -36,7 +37,9 @@ export async function openRepository(path: string, processes: Processes): Promis
     throw new UsageError(`${path} is not a git repository (${isRepository.answer}).`);
   const head = await ask(['rev-parse', '--verify', '--quiet', 'HEAD^{commit}'], path, processes);
   if (head.exitCode !== 0) throw new UsageError(`The git repository ${path} has no commits.`);
-  return { path, head: head.answer };
+  // Where none is checked out, it is HEAD.
+  const { answer: branch } = await ask(['rev-parse', '--abbrev-ref', 'HEAD'], path, processes);
+  return { path, head: head.answer, branch };
 }
 
 /** So many commits, the newest of the history with the oldest first; a shorter history is read again and again. */

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { BuildMaster } from './crew.js';
 import { EvidenceReader, monotonicMs } from './evidence.js';
 import type { Repository } from './history.js';
-import type { FarmRecord } from './roles.js';
+import type { FarmRecord } from './records.js';
 
 /** What the program of a build master is told first. */
 export interface Orders {

@@ -3,9 +3,9 @@ import { parseArgs } from 'node:util';
 export const HELP = `Usage: npm start -- [options]
 
 A small CI farm: build masters, each in a process of its own, share the commits of a git repository through signalbox. Part
-way the owner of the scheduler is killed, its successor frozen and thawed, one stopped, one joins, and the broker itself is
+way the owner of the first scheduler is killed, its successor frozen and thawed, one stopped, one joins, and the broker itself is
 killed; at the end a ledger says whether anything was lost. The changes come from one more master, the front, which also
-follows some of the logs.
+follows some of the logs and is witness to what the schedulers do.
 
   --repo PATH       the git repository that is built (default: the one that this clone is)
   --broker URL      what the masters share (default: file: in a temporary folder); a namespace of its own keeps it apart

@@ -68,7 +68,7 @@ class PlainScreen implements Screen {
     if (view.elapsedMs - this.#shownAt < 1_000) return;
     this.#shownAt = view.elapsedMs;
     const owners = view.queues
-      .filter(({ ownership }) => ownership === 'exclusive')
+      .filter(({ name }) => name.startsWith('scheduler.'))
       .map(
         ({ name, owner, standbys }) =>
           `${name}: ${owner ?? 'nobody'} (standby ${standbys.join(' ') || 'none'})`,

@@ -7,7 +7,7 @@ import type { Crew } from './crew.js';
 import { CrewHere } from './crew-here.js';
 import { CrewOfProcesses } from './crew-of-processes.js';
 import { Hub } from './hub.js';
-import type { Farm, FarmRecord } from './roles.js';
+import type { Farm, FarmRecord } from './records.js';
 
 /** What all masters of one farm share at a broker. */
 export interface Ground {

@@ -40,7 +40,7 @@ const PROMISES = COLUMNS.slice(3).map(([heading]) => heading as string);
 
 const MEASURED =
   'Measured from the signal or the call that ends an ownership (of an unexpected one: from its last change) until the ' +
-  'next owner has handled a change.';
+  'next owner has taken in a change.';
 
 export function summary(outcome: Outcome, paint: Paint): string {
   const { ledger, verdict, failovers, leftBehind, elapsedMs, builds, logLines, linesFollowed } = outcome;
