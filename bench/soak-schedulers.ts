@@ -10,7 +10,8 @@ const MESSAGES = 20_000;
 const PAUSE_MS = { min: 50, max: 900 };
 
 /**
- * Masters that run two schedulers, of which the second counts what the first emits, are killed at random while messages come.
+ * Masters that run two schedulers, of which the second folds what the first emits, and a plain consumer of that, are killed
+ * while messages come: at random, and by their own hand at steps of a save or an emission.
  * `--kills N` for fewer, `--seed N` to choose the same again, `--broker URL` for another broker than a folder of its own.
  */
 export async function run(): Promise<Result[]> {
@@ -51,7 +52,11 @@ export async function run(): Promise<Result[]> {
           atMost: 0,
         },
       ),
-      result('emissions that a plain consumer got again', found.repeats, ''),
+      result('of these at a step of a save or an emission', found.atSteps, ''),
+      result('masters that ended otherwise', found.crashes.length, '', { atMost: 0 }),
+      result('emissions that a plain consumer never got', MESSAGES - found.heard, '', { atMost: 0 }),
+      result('emissions that a successor sent again', found.sentAgain, '', { atLeast: 1 }),
+      result('emissions that a plain consumer got again', found.repeats, '', { atLeast: 1 }),
       result('of these without a flag', found.unflagged.length, '', { atMost: 0 }),
     ];
   } finally {

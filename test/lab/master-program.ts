@@ -8,10 +8,13 @@ import {
 } from '../../src/index.js';
 import { amqpBackend } from '../../src/backends/amqp/index.js';
 import { fileBackend } from '../../src/backends/file/index.js';
+import { findBackend } from '../../src/master/broker.js';
 import type { ConsumerStatus } from '../../actors/consumer.js';
 import { churn, type ChurnOutcome, type ChurnPlan } from './churn.js';
 import { EvidenceWriter } from './evidence.js';
+import { FaultPoints, type DeadlyStep } from './fault-points.js';
 import { Publisher, type LabData, type PublishOutcome, type PublishPlan } from './publisher.js';
+import { scheduling } from './scheduling.js';
 
 /*
  * One master in a process of its own, told what to do by the laboratory. It testifies to what happens before anything
@@ -33,6 +36,8 @@ export interface CreatePlan {
   readonly hubProgram?: string;
   /** Of RabbitMQ: what its node was told. */
   readonly consumerTimeoutMs?: number;
+  /** It can be told at which step of a scheduler it is killed. */
+  readonly hasFaultPoints?: boolean;
 }
 
 export interface ConsumePlan {
@@ -59,17 +64,21 @@ export interface ConsumePlan {
 
 let evidence = new EvidenceWriter(process.argv[2]!);
 let master: Master;
+const faultPoints = new FaultPoints();
 const consumers = new Map<string, ConsumerHandle>();
 const publishers = new Map<string, Publisher>();
 
 const commands = {
-  async create({ broker, hubProgram, consumerTimeoutMs, ...options }: CreatePlan): Promise<number> {
-    const backend =
+  async create(plan: CreatePlan): Promise<number> {
+    const { broker, hubProgram, consumerTimeoutMs, hasFaultPoints = false, ...options } = plan;
+    const plainBackend =
       hubProgram !== undefined
         ? fileBackend(String(broker).slice('file:'.length), { hubProgram })
         : consumerTimeoutMs !== undefined
           ? amqpBackend(broker, { consumerTimeoutMs })
           : broker;
+    const found = () => findBackend(plainBackend, { ifHubFrozen: 'report', tls: undefined });
+    const backend = hasFaultPoints ? faultPoints.at(found()) : plainBackend;
     master = await createMaster({ ...options, broker: backend });
     for (const event of [
       'session',
@@ -147,6 +156,13 @@ const commands = {
 
   async stopPublishing({ producer }: { producer: string }): Promise<PublishOutcome> {
     return publishers.get(producer)!.stop();
+  },
+
+  ...scheduling(() => master, consumers),
+
+  /** Of a master with fault points. */
+  async dieAt(deadly: DeadlyStep): Promise<void> {
+    faultPoints.dieAt(deadly);
   },
 
   async queues() {

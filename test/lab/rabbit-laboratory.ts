@@ -78,8 +78,8 @@ export class RabbitLaboratory extends Laboratory {
     return client;
   }
 
-  /** Everything has ended well, and with its queue all of the namespace is gone from the broker. */
-  async ended(): Promise<Verdict> {
+  /** Everything has ended well, and with its queues all of the namespace is gone from the broker. */
+  async ended(...queues: readonly string[]): Promise<Verdict> {
     const judged = await this.verdict();
     const { namespace, url: broker } = this;
     await using janitor = await createMaster({
@@ -88,7 +88,8 @@ export class RabbitLaboratory extends Laboratory {
       namespace,
       ownerTimeoutMs: OWNER_TIMEOUT_MS,
     });
-    await janitor.deleteQueue(QUEUE, { whileInUse: true });
+    for (const queue of queues.length > 0 ? queues : [QUEUE])
+      await janitor.deleteQueue(queue, { whileInUse: true });
     await janitor.stop();
     const left = leftOf(namespace, await this.#control('list_queues', 'name'));
     if (left.length > 0) throw new Error(`Left at the broker: ${left.join(', ')}`);

@@ -1,14 +1,12 @@
-import { fork, type ChildProcess } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Backend } from '../../src/backend.js';
-import { createMaster } from '../../src/index.js';
+import { createMaster, type Master } from '../../src/index.js';
 import { eventually } from '../eventually.js';
-import { fold } from './folding.js';
-
-/** Tests run from the sources, programs from what was built of them. */
-const built = import.meta.dirname.replace(/(\/dist)?\/test\/lab$/, '/dist');
-const PROGRAM = join(built, 'test/lab/scheduler-program.js');
+import { folded, type Folded } from './folding.js';
+import { SchedulerCrew } from './scheduler-crew.js';
 
 export interface SchedulerSoakOptions {
   readonly broker: string;
@@ -25,79 +23,51 @@ export interface SchedulerSoakOptions {
   readonly random: (below: number) => number;
 }
 
-interface State {
-  readonly count: number;
-  readonly hash: number;
-}
-
 export interface SchedulerSoakResult {
   /** Of a run without faults. */
-  readonly expected: State;
-  readonly first: State;
-  readonly second: State;
-  /** What the plain consumer got more than once, and of that without a flag. */
+  readonly expected: Folded;
+  readonly first: Folded;
+  readonly second: Folded;
+  /** What the plain consumer got at all, more than once, and more than once without a flag. */
+  readonly heard: number;
   readonly repeats: number;
   readonly unflagged: readonly string[];
+  /** Emissions that a successor has sent though the broker may have had them. */
+  readonly sentAgain: number;
   readonly kills: number;
+  /** Of these, by their own hand at a step of a save or of an emission. */
+  readonly atSteps: number;
+  /** Masters that have ended otherwise, and how. */
+  readonly crashes: readonly string[];
 }
 
-/** Masters that run two schedulers are killed at random while messages come; in the end both tell their state. */
+/**
+ * Masters that run two schedulers and a plain consumer are killed at random, and at random steps, while messages come; in
+ * the end both schedulers tell their state, and all masters what the consumer got.
+ */
 export async function soakSchedulers(options: SchedulerSoakOptions): Promise<SchedulerSoakResult> {
-  const { broker, namespace, ownerTimeoutMs, messages, perSecond, kills, pauseMs, random } = options;
+  const { broker, namespace, ownerTimeoutMs, messages, kills, pauseMs, random } = options;
+  const folder = await mkdtemp(join(tmpdir(), 'signalbox-testimony-'));
+  const crew = new SchedulerCrew({ broker, namespace, ownerTimeoutMs, folder, random });
   const master = await createMaster({
     ...{ name: 'witness', broker: options.witness ?? broker, namespace, ownerTimeoutMs },
   });
-  const children = new Set<ChildProcess>();
-  let names = 0;
-  const start = async () => {
-    const args = [broker, namespace, `scheduling-${++names}`, String(ownerTimeoutMs)];
-    const child = fork(PROGRAM, args, { execArgv: [] });
-    children.add(child);
-    child.once('exit', () => children.delete(child));
-    await new Promise((resolve) => {
-      child.once('message', resolve);
-      child.once('exit', resolve);
-    });
-  };
   try {
-    const seen = new Map<string, number>();
-    const unflagged: string[] = [];
-    await master.consume('plain', { bindings: ['steps'] }, ({ id }, { redelivered }) => {
-      const times = seen.get(id) ?? 0;
-      seen.set(id, times + 1);
-      if (times > 0 && !redelivered) unflagged.push(id);
-    });
-    await start();
-    await Promise.all(Array.from({ length: options.masters - 1 }, start));
-
-    const expected = { count: 0, hash: 0 };
-    let killed = 0;
+    await crew.start();
+    await Promise.all(Array.from({ length: options.masters - 1 }, () => crew.start()));
     const killing = async () => {
-      for (; killed < kills; killed++) {
+      while (crew.killed < kills) {
         await wait(pauseMs.min + random(pauseMs.max - pauseMs.min));
-        const alive = [...children];
-        alive[random(alive.length)]?.kill('SIGKILL');
-        // Not waited for: the next one may be killed while this one starts.
-        void start();
-        while (children.size === 0) await wait(5);
+        crew.killOne();
+        await eventually('a master starts', () => crew.size > 0, 60_000);
       }
     };
-    const publishing = async () => {
-      const begun = performance.now();
-      const inFlight: Promise<unknown>[] = [];
-      for (let n = 1; n <= messages; n++) {
-        inFlight.push(master.publish('numbers', { n }));
-        expected.count++;
-        expected.hash = fold(expected.hash, n);
-        const aheadMs = (n * 1_000) / perSecond - (performance.now() - begun);
-        if (aheadMs > 5) await wait(aheadMs);
-      }
-      await Promise.all(inFlight);
-    };
-    await Promise.all([killing(), publishing()]);
+    await Promise.all([killing(), publishNumbers(master, options)]);
+    // From now on nobody dies: those that still were to do so by their own hand go now.
+    await crew.renew(options.masters);
 
-    const told: Record<string, State> = {};
-    await master.subscribe('told.*', ({ words, data }) => void (told[words[1]!] = data as State));
+    const told: Record<string, Folded> = {};
+    await master.subscribe('told.*', ({ words, data }) => void (told[words[1]!] = data as Folded));
     await eventually(
       'both schedulers have folded everything',
       async () => {
@@ -106,14 +76,36 @@ export async function soakSchedulers(options: SchedulerSoakOptions): Promise<Sch
         return told['first']?.count === messages && (told['second']?.count ?? 0) >= messages;
       },
       60_000,
+      // What they have folded is the result, whatever it is.
     ).catch(() => {});
+    await eventually('nobody waits', async () => (await master.queues()).every(({ depth }) => depth === 0));
+    const { heard, repeats, unflagged, sentAgain } = crew.testimony();
+    const { killed, atSteps, crashes } = crew;
+    await crew.end();
+    for (const queue of ['first', 'second', 'plain']) await master.deleteQueue(queue, { whileInUse: true });
     const missing = { count: -1, hash: 0 };
-    const repeats = [...seen.values()].filter((times) => times > 1).length;
-    const { first = missing, second = missing } = told;
-    return { expected, first, second, repeats, unflagged, kills: killed };
+    return {
+      expected: folded(Array.from({ length: messages }, (_, index) => index + 1)),
+      ...{ first: told['first'] ?? missing, second: told['second'] ?? missing },
+      ...{ heard, repeats, unflagged, sentAgain, kills: killed, atSteps, crashes },
+    };
   } finally {
-    for (const child of children) child.kill('SIGKILL');
-    while (children.size > 0) await wait(5);
+    await crew.end();
     await master.stop();
+    await rm(folder, { recursive: true, force: true });
   }
+}
+
+async function publishNumbers(
+  master: Master,
+  { messages, perSecond }: Pick<SchedulerSoakOptions, 'messages' | 'perSecond'>,
+): Promise<void> {
+  const begun = performance.now();
+  const inFlight: Promise<unknown>[] = [];
+  for (let sequence = 1; sequence <= messages; sequence++) {
+    inFlight.push(master.publish('numbers', { sequence }));
+    const aheadMs = (sequence * 1_000) / perSecond - (performance.now() - begun);
+    if (aheadMs > 5) await wait(aheadMs);
+  }
+  await Promise.all(inFlight);
 }
