@@ -1,5 +1,8 @@
-import { connect, type Channel, type ConsumeMessage } from 'amqplib';
-import { EXCHANGE, PREFETCH, SOURCE, TOPIC, type Contender, type Running } from './contender.js';
+import type { Channel, ConsumeMessage } from 'amqplib';
+import { PREFETCH, type Contender, type Running } from '../contender.js';
+import { Connections, EXCHANGE } from './connections.js';
+
+const TOPIC = 'bench.durable';
 
 export interface HandOptions {
   readonly name: string;
@@ -13,13 +16,8 @@ export function byHand({ name, durable, parsed }: HandOptions): Contender {
   return {
     name,
     async open(url) {
-      const [publishing, consuming] = [
-        await connect(url, { noDelay: true }),
-        await connect(url, { noDelay: true }),
-      ];
-      const publisher = await publishing.createConfirmChannel();
-      const consumer = await consuming.createChannel();
-      await publisher.assertExchange(EXCHANGE, 'topic', { durable: true });
+      const connections = await Connections.open(url);
+      const { consumer } = connections;
       const options = durable ? { durable } : { exclusive: true, durable };
       const { queue } = await consumer.assertQueue(durable ? `bench.${name}` : '', options);
       const key = durable ? TOPIC : 'bench.transient';
@@ -30,21 +28,17 @@ export function byHand({ name, durable, parsed }: HandOptions): Contender {
       let number = 0;
       const running: Running = {
         publish: (data) =>
-          new Promise<void>((resolve, reject) =>
-            publisher.publish(
-              EXCHANGE,
-              key,
-              parsed ? Buffer.from(JSON.stringify(data)) : bare,
-              parsed
-                ? { deliveryMode: 2, contentType: 'application/json', headers: headersOf(++number) }
-                : { deliveryMode: 2 },
-              (error: unknown) => (error ? reject(error) : resolve()),
-            ),
+          connections.publish(
+            key,
+            parsed ? Buffer.from(JSON.stringify(data)) : bare,
+            parsed
+              ? { deliveryMode: 2, contentType: 'application/json', headers: headersOf(++number) }
+              : { deliveryMode: 2 },
           ),
         handled: () => {},
         close: async () => {
           await consumer.deleteQueue(queue);
-          await Promise.all([publishing.close(), consuming.close()]);
+          await connections.close();
         },
       };
       await consumer.consume(
@@ -88,7 +82,7 @@ function headersOf(number: number): Record<string, string> {
     cloudEvents_id: `by-hand-${number}`,
     cloudEvents_type: TOPIC,
     cloudEvents_time: new Date().toISOString(),
-    cloudEvents_source: SOURCE,
+    cloudEvents_source: 'signalbox:bench/publisher',
     cloudEvents_sequence: String(number).padStart(16, '0'),
     cloudEvents_signalboxversion: '1',
   };

@@ -6,12 +6,13 @@ import { median, result, type Result } from '../result.js';
 import { withRabbit } from './broker.js';
 
 const RUNS = 30;
+const SECONDS_MAX = 600;
 /** The shortest: a heartbeat of a second. */
 const OWNER_TIMEOUT_MS = 2_000;
 
 /** As the bench of the same name, over a RabbitMQ; and a link that nothing passes any more, though nobody has hung up. */
 export async function run(): Promise<Result[]> {
-  return withRabbit(async ({ url, port }) => {
+  return withRabbit(SECONDS_MAX, async ({ url, port }) => {
     const lab = { broker: url, ownerTimeoutMs: OWNER_TIMEOUT_MS };
     const killed = await measure({ runs: RUNS, lab, go: (owner) => owner.kill() });
     const stopped = await measure({ runs: RUNS, lab, go: (owner) => owner.stop() });

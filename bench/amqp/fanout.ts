@@ -1,112 +1,64 @@
-import { connect } from 'amqplib';
-import { createMaster } from '../../src/index.js';
 import type { RabbitNode } from '../../test/brokers/rabbit-node.js';
-import { median, result, type Result } from '../result.js';
+import { DATA, measureCrowds, signalbox, type Way } from '../fanout.js';
+import { result, type Result } from '../result.js';
 import { withRabbit } from './broker.js';
-import { EXCHANGE } from './contender.js';
+import { Connections, EXCHANGE } from './connections.js';
 
-const SUBSCRIBERS = 1_000;
-const PATTERNS = 10;
+const SECONDS_MAX = 300;
 const MESSAGES = 2_000;
+/** A queue for each subscriber is slow. */
 const MESSAGES_OF_MANY_QUEUES = 200;
-const ROUNDS = 3;
 const CROWD = 5_000;
-const DATA = { builder: 'linux', line: 'x'.repeat(450) };
-
-type Handler = (data: unknown) => Promise<void>;
-
-/** A way to have very many transient subscribers. */
-interface Way {
-  subscribe(pattern: string, handler: Handler): Promise<void>;
-  publish(topic: string): Promise<unknown>;
-  close(): Promise<void>;
-}
+const CROWD_PATTERNS = 10;
 
 /** One master with subscribers on few patterns, against a queue for each subscriber on amqplib. */
 export async function run(): Promise<Result[]> {
-  return withRabbit(async (node) => {
-    const ours = { few: [] as Figures[], distinct: [] as Figures[] };
-    const theirs: Figures[] = [];
-    for (let round = 0; round <= ROUNDS; round++) {
-      ours.few.push(await measure(() => signalbox(node.url), SUBSCRIBERS, PATTERNS, MESSAGES));
-      ours.distinct.push(await measure(() => signalbox(node.url), SUBSCRIBERS, SUBSCRIBERS, MESSAGES));
-      theirs.push(await measure(() => byHand(node.url), SUBSCRIBERS, PATTERNS, MESSAGES_OF_MANY_QUEUES));
-      // The first round warms up.
-      if (round === 0) ours.few.length = ours.distinct.length = theirs.length = 0;
-    }
-    const middle = (figures: readonly Figures[], key: keyof Figures) =>
-      median(figures.map((one) => one[key]));
-    const [rate, rateByHand] = [middle(ours.few, 'messages'), middle(theirs, 'messages')];
-    const [subscribes, subscribesByHand] = [middle(ours.few, 'subscribes'), middle(theirs, 'subscribes')];
-    const distinct = middle(ours.distinct, 'subscribes');
-    const memory = await memoryOf(node, () => signalbox(node.url));
+  return withRabbit(SECONDS_MAX, async (node) => {
+    const open = () => signalbox(node.url);
+    const [few, distinct, hand] = await measureCrowds([
+      { name: 'signalbox, 10 patterns', open, messages: MESSAGES },
+      { name: 'signalbox, 1,000 patterns', open, messages: MESSAGES, patterns: 1_000 },
+      { name: 'a queue for each', open: () => byHand(node.url), messages: MESSAGES_OF_MANY_QUEUES },
+    ]);
+    const memory = await memoryOf(node, open);
     const memoryByHand = await memoryOf(node, () => byHand(node.url));
     return [
-      result('messages that 100 of 1,000 match, against a queue for each', rate / rateByHand, 'times', {
-        atLeast: 20,
-      }),
-      result('subscribing, 10 patterns, against a queue for each', subscribes / subscribesByHand, 'times', {
-        atLeast: 20,
-      }),
-      result('subscribing, 1,000 patterns, against a queue for each', distinct / subscribesByHand, 'times', {
-        atLeast: 4,
-      }),
+      result(
+        'messages that 100 of 1,000 match, against a queue for each',
+        few!.messages / hand!.messages,
+        'times',
+        {
+          atLeast: 20,
+        },
+      ),
+      result(
+        'subscribing, 10 patterns, against a queue for each',
+        few!.subscribes / hand!.subscribes,
+        'times',
+        {
+          atLeast: 20,
+        },
+      ),
+      result(
+        'subscribing, 1,000 patterns, against a queue for each',
+        distinct!.subscribes / hand!.subscribes,
+        'times',
+        {
+          atLeast: 4,
+        },
+      ),
       result('broker memory of 5,000, against a queue for each', memory / memoryByHand, 'times', {
         atMost: 0.1,
       }),
-      result('signalbox: messages', rate, 'messages/s'),
-      result('a queue for each: messages', rateByHand, 'messages/s'),
-      result('signalbox: subscribing, 10 patterns', subscribes, 'subscribes/s'),
-      result('signalbox: subscribing, 1,000 patterns', distinct, 'subscribes/s'),
-      result('a queue for each: subscribing', subscribesByHand, 'subscribes/s'),
+      result('signalbox: messages', few!.messages, 'messages/s'),
+      result('a queue for each: messages', hand!.messages, 'messages/s'),
+      result('signalbox: subscribing, 10 patterns', few!.subscribes, 'subscribes/s'),
+      result('signalbox: subscribing, 1,000 patterns', distinct!.subscribes, 'subscribes/s'),
+      result('a queue for each: subscribing', hand!.subscribes, 'subscribes/s'),
       result('signalbox: broker memory of 5,000', memory / 1e6, 'MB'),
       result('a queue for each: broker memory of 5,000', memoryByHand / 1e6, 'MB'),
     ];
   });
-}
-
-interface Figures {
-  readonly subscribes: number;
-  readonly messages: number;
-}
-
-async function measure(
-  open: () => Promise<Way>,
-  subscribers: number,
-  patterns: number,
-  messages: number,
-): Promise<Figures> {
-  const way = await open();
-  try {
-    let calls = 0;
-    let wanted = Infinity;
-    let done = () => {};
-    const handler: Handler = async () => {
-      await Promise.resolve();
-      if (++calls === wanted) done();
-    };
-    const begun = performance.now();
-    await Promise.all(
-      Array.from({ length: subscribers }, (_, number) =>
-        way.subscribe(`builds.${number % patterns}.*`, handler),
-      ),
-    );
-    const subscribes = subscribers / ((performance.now() - begun) / 1_000);
-    wanted = messages * (subscribers / patterns);
-    const handled = new Promise<void>((resolve) => (done = resolve));
-    const from = performance.now();
-    const inFlight: Promise<unknown>[] = [];
-    for (let number = 0; number < messages; number++) {
-      inFlight.push(way.publish(`builds.${number % patterns}.log`));
-      if (inFlight.length >= 100) await inFlight[inFlight.length - 100];
-    }
-    await handled;
-    const rate = messages / ((performance.now() - from) / 1_000);
-    await Promise.all(inFlight);
-    return { subscribes, messages: rate };
-  } finally {
-    await way.close();
-  }
 }
 
 /** Bytes that the broker has more of while so many are subscribed. */
@@ -115,7 +67,7 @@ async function memoryOf(node: RabbitNode, open: () => Promise<Way>): Promise<num
   const before = await memory(node);
   await Promise.all(
     Array.from({ length: CROWD }, (_, number) =>
-      way.subscribe(`crowd.${number % PATTERNS}.*`, async () => {}),
+      way.subscribe(`crowd.${number % CROWD_PATTERNS}.*`, async () => {}),
     ),
   );
   const after = await memory(node);
@@ -128,26 +80,9 @@ async function memory(node: RabbitNode): Promise<number> {
   return Number(await node.control('eval', collect));
 }
 
-async function signalbox(broker: string): Promise<Way> {
-  const master = await createMaster({ name: 'bench', broker });
-  return {
-    subscribe: async (pattern, handler) => {
-      const options = { mailbox: { limit: 100_000 } };
-      await master.subscribe(pattern, options, ({ data }) => handler(data));
-    },
-    publish: (topic) => master.publish(topic, DATA),
-    close: () => master.stop(),
-  };
-}
-
 async function byHand(url: string): Promise<Way> {
-  const [publishing, consuming] = [
-    await connect(url, { noDelay: true }),
-    await connect(url, { noDelay: true }),
-  ];
-  const publisher = await publishing.createConfirmChannel();
-  const consumer = await consuming.createChannel();
-  await publisher.assertExchange(EXCHANGE, 'topic', { durable: true });
+  const connections = await Connections.open(url);
+  const { consumer } = connections;
   return {
     subscribe: async (pattern, handler) => {
       const { queue } = await consumer.assertQueue('', { exclusive: true, durable: false });
@@ -157,17 +92,10 @@ async function byHand(url: string): Promise<Way> {
       });
     },
     publish: (topic) =>
-      new Promise<void>((resolve, reject) =>
-        publisher.publish(
-          EXCHANGE,
-          topic,
-          Buffer.from(JSON.stringify(DATA)),
-          { deliveryMode: 2, contentType: 'application/json' },
-          (error: unknown) => (error ? reject(error) : resolve()),
-        ),
-      ),
-    close: async () => {
-      await Promise.all([publishing.close(), consuming.close()]);
-    },
+      connections.publish(topic, Buffer.from(JSON.stringify(DATA)), {
+        deliveryMode: 2,
+        contentType: 'application/json',
+      }),
+    close: () => connections.close(),
   };
 }

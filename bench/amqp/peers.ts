@@ -2,7 +2,10 @@ import { connect } from 'amqp-connection-manager';
 import type { Channel, ConsumeMessage } from 'amqplib';
 import rascal from 'rascal';
 import { Connection } from 'rabbitmq-client';
-import { EXCHANGE, PREFETCH, TOPIC, type Contender, type Running } from './contender.js';
+import { PREFETCH, type Contender, type Running } from '../contender.js';
+import { EXCHANGE } from './connections.js';
+
+const TOPIC = 'bench.durable';
 
 /** Other libraries, each as its own documentation writes it: confirmed, persistent, JSON, acked one by one. */
 export const peers: readonly Contender[] = [

@@ -12,8 +12,6 @@ export interface Running {
   close(): Promise<void>;
 }
 
-export const EXCHANGE = 'bench.events';
-export const TOPIC = 'bench.durable';
+/** Of each contender: so many publishes unconfirmed, so many deliveries unsettled. */
 export const WINDOW = 1_000;
 export const PREFETCH = 256;
-export const SOURCE = 'signalbox:bench/publisher';
