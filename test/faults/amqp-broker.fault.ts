@@ -2,7 +2,8 @@ import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { rabbit } from '../brokers/rabbit.js';
 import { eventually } from '../eventually.js';
-import { clean, consume, publish, QUEUE, RabbitLaboratory } from '../lab/rabbit-laboratory.js';
+import { clean, consume, publish, QUEUE } from '../lab/broker-laboratory.js';
+import { RabbitLaboratory } from '../lab/rabbit-laboratory.js';
 
 vi.setConfig({ testTimeout: 180_000 });
 

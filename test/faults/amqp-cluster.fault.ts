@@ -3,7 +3,8 @@ import { rabbit } from '../brokers/rabbit.js';
 import { RabbitNode } from '../brokers/rabbit-node.js';
 import { rabbitServer } from '../brokers/rabbit-server.js';
 import { eventually } from '../eventually.js';
-import { clean, consume, publish, QUEUE, RabbitLaboratory } from '../lab/rabbit-laboratory.js';
+import { clean, consume, publish, QUEUE } from '../lab/broker-laboratory.js';
+import { RabbitLaboratory } from '../lab/rabbit-laboratory.js';
 
 vi.setConfig({ testTimeout: 240_000 });
 

@@ -1,7 +1,8 @@
 import { describe, expect, it, vi } from 'vitest';
 import { controlRabbit, rabbit } from '../brokers/rabbit.js';
 import { eventually } from '../eventually.js';
-import { clean, consume, publish, QUEUE, RabbitLaboratory } from '../lab/rabbit-laboratory.js';
+import { clean, consume, publish, QUEUE } from '../lab/broker-laboratory.js';
+import { RabbitLaboratory } from '../lab/rabbit-laboratory.js';
 
 vi.setConfig({ testTimeout: 120_000 });
 

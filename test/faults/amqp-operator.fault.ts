@@ -2,7 +2,8 @@ import { describe, expect, it, vi } from 'vitest';
 import { rabbit } from '../brokers/rabbit.js';
 import { eventually } from '../eventually.js';
 import type { CommandError } from '../lab/lab-master.js';
-import { clean, consume, publish, QUEUE, RabbitLaboratory } from '../lab/rabbit-laboratory.js';
+import { clean, consume, publish, QUEUE } from '../lab/broker-laboratory.js';
+import { RabbitLaboratory } from '../lab/rabbit-laboratory.js';
 
 vi.setConfig({ testTimeout: 90_000 });
 

@@ -1,35 +1,24 @@
 import { connect, type ChannelModel } from 'amqplib';
-import { randomBytes } from 'node:crypto';
 import { onTestFinished } from 'vitest';
-import { createMaster } from '../../src/index.js';
 import { Names } from '../../src/backends/amqp/names.js';
-import type { Verdict } from '../../src/testing/ledger.js';
 import { controlRabbit, leftOf } from '../brokers/rabbit.js';
 import { RabbitNode, type NodePlan } from '../brokers/rabbit-node.js';
 import { rabbitServer } from '../brokers/rabbit-server.js';
-import { Laboratory } from './laboratory.js';
-import type { SocketProxy } from './proxy.js';
+import { BrokerLaboratory } from './broker-laboratory.js';
 
-export const QUEUE = 'work';
 /** Two heartbeats of a second each. */
-export const OWNER_TIMEOUT_MS = 2_000;
-export const clean = { lost: 0, duplicated: 0, reordered: 0, twoOwners: 0, leftBehind: 0 };
-export const consume = { queue: QUEUE, bindings: ['t.#'], effects: 'effects.work', handlerMs: 1 };
-export const publish = { topic: 't.a', producer: 'p', queues: [QUEUE] };
+const OWNER_TIMEOUT_MS = 2_000;
 
-/** A laboratory at a RabbitMQ, in a namespace of its own, and what people with the broker's tools do to it. */
-export class RabbitLaboratory extends Laboratory {
-  readonly namespace: string;
-  readonly url: string;
+type Control = (...words: readonly string[]) => Promise<string | undefined>;
+
+/** A laboratory at a RabbitMQ, and what people with the broker's tools do to it. */
+export class RabbitLaboratory extends BrokerLaboratory {
   readonly names: Names;
-  readonly #control: (...words: readonly string[]) => Promise<string | undefined>;
+  readonly #control: Control;
 
-  private constructor(url: string, control: (...words: readonly string[]) => Promise<string | undefined>) {
-    const namespace = `faults-${randomBytes(6).toString('hex')}`;
-    super({ broker: url, ownerTimeoutMs: OWNER_TIMEOUT_MS, namespace });
-    this.namespace = namespace;
-    this.url = url;
-    this.names = new Names(namespace);
+  private constructor(url: string, control: Control) {
+    super(url, OWNER_TIMEOUT_MS);
+    this.names = new Names(this.namespace);
     this.#control = control;
   }
 
@@ -56,20 +45,6 @@ export class RabbitLaboratory extends Laboratory {
     return lab;
   }
 
-  handled(master?: string): number {
-    return this.of('handled', master).length;
-  }
-
-  said(event: string, master?: string): readonly Readonly<Record<string, unknown>>[] {
-    return this.of('said', master).flatMap((one) => (one.event === event ? [one.detail] : []));
-  }
-
-  /** A way to the broker that can be disturbed. */
-  async detour(): Promise<{ proxy: SocketProxy; url: string }> {
-    const proxy = await this.proxy(0, Number(new URL(this.url).port));
-    return { proxy, url: this.url.replace(/:\d+$/, `:${proxy.port}`) };
-  }
-
   /** A plain client: what people do to exchanges and queues by hand. Ends with the test. */
   async operator(): Promise<ChannelModel> {
     const client = await connect(this.url);
@@ -78,21 +53,13 @@ export class RabbitLaboratory extends Laboratory {
     return client;
   }
 
-  /** Everything has ended well, and with its queues all of the namespace is gone from the broker. */
-  async ended(...queues: readonly string[]): Promise<Verdict> {
-    const judged = await this.verdict();
-    const { namespace, url: broker } = this;
-    await using janitor = await createMaster({
-      name: 'janitor',
-      broker,
-      namespace,
-      ownerTimeoutMs: OWNER_TIMEOUT_MS,
-    });
-    for (const queue of queues.length > 0 ? queues : [QUEUE])
-      await janitor.deleteQueue(queue, { whileInUse: true });
-    await janitor.stop();
-    const left = leftOf(namespace, await this.#control('list_queues', 'name'));
-    if (left.length > 0) throw new Error(`Left at the broker: ${left.join(', ')}`);
-    return judged;
+  protected override async left(): Promise<string[]> {
+    const [queues, connections] = await Promise.all([
+      this.#control('list_queues', 'name'),
+      this.#control('list_connections', 'client_properties'),
+    ]);
+    // One line each; the name of a connection stands among its properties.
+    const names = (connections ?? '').match(new RegExp(`${this.namespace}/[^"]+`, 'g')) ?? [];
+    return [...leftOf(this.namespace, queues), ...names];
   }
 }
