@@ -26,10 +26,12 @@ describe.skipIf(!broker)('RabbitMQ behind a bad link', () => {
       ),
     );
     await owner.call('until', { queue: QUEUE, status: 'active' });
-    await eventually('the subscriber is told', () => lab.said('gap', 'publisher').length === 1);
+    await eventually('the subscriber is told', () => lab.said('gap', 'publisher').length > 0);
     await publisher.call('publish', { ...publish, count: 50 });
     await lab.settled();
-    expect(lab.said('gap')).toHaveLength(1);
+    // On a slow machine there may have been another outage: heartbeats last a second.
+    const outages = states('publisher').filter((state) => state === 'connected').length;
+    expect(lab.said('gap')).toHaveLength(outages);
     expect(lab.said('restart')).toEqual([]);
     expect(await lab.ended()).toMatchObject(clean);
   });

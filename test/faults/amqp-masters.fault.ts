@@ -61,9 +61,10 @@ describe.skipIf(!broker)('masters at a RabbitMQ', () => {
       queues: [],
       perSecond: 200,
     });
+    await eventually('messages flow', () => lab.handled() > 50);
     const seed = Date.now() % 1_000_000;
-    console.log(`seed ${seed}`);
     const outcome = await churner!.call('churn', { count: 2_000, seed, topics: ['t.a', 'logs.a', 'logs.b'] });
+    console.log(`seed ${seed}: ${outcome.calls} calls`);
     expect(outcome.late).toBe(0);
     expect(outcome.calls).toBeGreaterThan(100);
     const bindings = await controlRabbit('list_bindings', 'source_name', 'destination_name');

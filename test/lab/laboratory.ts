@@ -148,15 +148,20 @@ export class Laboratory {
     );
   }
 
-  /** Waits until everything that is owed was handled. */
-  async settled(timeoutMs = 20_000): Promise<void> {
-    const isSettled = () => {
+  /** Waits until everything that is owed was handled; gives up when for so long nothing of it was. */
+  async settled(patienceMs = 20_000): Promise<void> {
+    let owed = Infinity;
+    let until = Infinity;
+    for (;;) {
       this.of('handled');
-      return this.ledger.outstanding === 0;
-    };
-    await eventually('everything that is owed was handled', isSettled, timeoutMs).catch((thrown: unknown) => {
-      throw new Error(`${(thrown as Error).message}\n${this.complaints()}`);
-    });
+      const { outstanding } = this.ledger;
+      if (outstanding === 0) return;
+      if (outstanding !== owed) until = performance.now() + patienceMs;
+      owed = outstanding;
+      if (performance.now() > until)
+        throw new Error(`Nothing goes on for ${patienceMs} ms.\n${this.complaints()}`);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
   }
 
   /** What is open, and what masters said last. */
