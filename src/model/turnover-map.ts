@@ -32,6 +32,10 @@ export class TurnoverMap<K, V> {
     return true;
   }
 
+  entries(): IterableIterator<[K, V]> {
+    return this.#map.entries();
+  }
+
   values(): IterableIterator<V> {
     return this.#map.values();
   }

@@ -1,4 +1,5 @@
 import type { Envelope } from '../../model/message.js';
+import { TurnoverMap } from '../../model/turnover-map.js';
 import type { Entry, Letter } from '../hub/queue-parts.js';
 import { Subject, type ChangeSink } from './change-list.js';
 import { PAGE_BYTES, type Databases, type Kind, type PlaceKey } from './databases.js';
@@ -24,7 +25,7 @@ class QueueChanges {
   record: Uint8Array | undefined;
   checkpoint: Uint8Array | undefined;
   isGone = false;
-  readonly entries = new Map<number, Holder | undefined>();
+  readonly entries = new TurnoverMap<number, Holder | undefined>();
   readonly marks = new Map<number, Uint8Array | undefined>();
   readonly letters = new Map<number, LetterChange | undefined>();
 }
@@ -152,7 +153,7 @@ export class TableChanges implements ChangeSink {
       }
       // The mark first: where they go in pieces, none is left without its message.
       for (const kind of ['marks', 'entries', 'letters'] as const)
-        for (const [place, value] of queue[kind])
+        for (const [place, value] of queue[kind].entries())
           if (!value) this.#removed.push({ queue: number, place, kind });
     }
   }
@@ -180,7 +181,7 @@ export class TableChanges implements ChangeSink {
       if (queue.record) void queues.put(number, queue.record);
       if (queue.checkpoint) void checkpoints.put(number, queue.checkpoint);
       key.queue = number;
-      for (const [place, holder] of queue.entries) {
+      for (const [place, holder] of queue.entries.entries()) {
         if (!holder) continue;
         key.place = place;
         void entries.put(key, packEnvelope(holder.envelope));
@@ -215,7 +216,7 @@ export class TableChanges implements ChangeSink {
         if (change?.letter && stored.letters.has(change.letter))
           change.letter.envelope = new PackedEnvelope(undefined, undefined, stored.letterShelf, place);
       if (left >= excess) continue;
-      for (const [place, holder] of [...entries].reverse()) {
+      for (const [place, holder] of [...entries.entries()].reverse()) {
         if (left >= excess) break;
         // One that was let go is no entry any more.
         if (!holder || !('position' in holder)) continue;
