@@ -128,6 +128,8 @@ export interface Capabilities {
   readonly lingerMs: number;
   /** A shared queue's given-back messages come flagged only if a handler has begun them. */
   readonly exactHandBack: boolean;
+  /** A consumer may be allowed more in hand than its `prefetch`, while it consumes. Unsaid, it may not. */
+  readonly growingPrefetch?: boolean;
 }
 
 export interface TransientSink {
@@ -259,6 +261,8 @@ export interface ConsumerSink {
 }
 
 export interface Consumer {
+  /** From now on at most so many are in hand, those that are too many already aside. With `growingPrefetch` only. */
+  readonly allow?: (inHand: number) => void;
   /** Ends the deliveries and gives back, in order, what is not settled. Resolves when all settlements are processed. */
   close(): Promise<void>;
 }

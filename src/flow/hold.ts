@@ -4,6 +4,7 @@ import { decide } from '../model/settlement.js';
 import { TurnoverMap } from '../model/turnover-map.js';
 import { Burials } from './burials.js';
 import { Calls } from './calls.js';
+import { Credit } from './credit.js';
 import { Fence } from './fence.js';
 import type { Handler } from './handler.js';
 import { Intake } from './intake.js';
@@ -23,6 +24,7 @@ export class Hold implements Task {
   readonly #intake: Intake;
   readonly #inHand = new TurnoverMap<TaskKey, DurableTask>();
   readonly #lanes: Lanes<DurableTask>;
+  readonly #credit: Credit;
   readonly #calls: Calls;
   readonly #retries: Retries;
   readonly #burials: Burials;
@@ -52,6 +54,14 @@ export class Hold implements Task {
       forgotten: (delivery) => this.#intake.forget(delivery),
     });
     this.#lanes = new Lanes(settings.onFailure);
+    this.#credit = new Credit(
+      settings.prefetch,
+      (inHandMax) =>
+        void this.#consumer?.then(
+          (consumer) => consumer.allow?.(inHandMax),
+          () => {},
+        ),
+    );
     const retries = (this.#retries = new Retries({
       environment,
       policy: retry,
@@ -154,7 +164,10 @@ export class Hold implements Task {
 
   #nextTask(): DurableTask | undefined {
     const calls = this.#calls;
-    return calls.hasRoom && this.#fence.passes() ? this.#lanes.next(calls.size) : undefined;
+    if (!calls.hasRoom || !this.#fence.passes()) return undefined;
+    const task = this.#lanes.next(calls.size);
+    if (!task && this.#lanes.areHeldUp) this.#credit.heldUp(this.#inHand.size);
+    return task;
   }
 
   #wake(): void {
@@ -243,6 +256,7 @@ export class Hold implements Task {
   /** It is out of hand: the next of its lane may begin once no call of it runs. */
   #release(task: DurableTask): void {
     this.#inHand.delete(task.key);
+    this.#credit.settled(this.#inHand.size);
     task.isOut = true;
     if (!task.call) this.#lanes.done(task);
     this.#wake();

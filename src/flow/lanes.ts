@@ -47,6 +47,11 @@ export class Lanes<T extends LaneItem> {
     return line.shift();
   }
 
+  /** Whatever is at hand waits in a lane behind another. */
+  get areHeldUp(): boolean {
+    return this.#lanes.size > 0 && this.#ready.size === 0 && this.#again.size === 0;
+  }
+
   /** It is settled: the next of its lane may begin. */
   done(item: T): void {
     if (item.lane === undefined) return;

@@ -142,11 +142,15 @@ export class WiredSession implements Session {
         },
       ),
     );
+    const { allow } = consumer;
     return {
       close: () => {
         isOpen = false;
         return exchange.callIfOpen(() => consumer.close());
       },
+      ...(allow && {
+        allow: (inHand: number) => void exchange.callIfOpen(async () => allow.call(consumer, inHand)),
+      }),
     };
   }
 

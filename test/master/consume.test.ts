@@ -27,6 +27,34 @@ describe('consume', () => {
     expect(got[9]![3]).toBeGreaterThan(got[0]![3]!);
   });
 
+  it('lets the messages of one key pass many more of another that fails than it may prefetch', async () => {
+    const create = farm();
+    const master = await create('one');
+    const [publishes, done]: [Promise<unknown>[], unknown[]] = [[], []];
+    const options = {
+      prefetch: 4,
+      concurrency: 2,
+      orderBy: ({ data }: Message) => String(data).split(' ')[0],
+    };
+    let isMended = false;
+    await master.consume(
+      'q',
+      { bindings: ['a'], ...options, retry: { attemptsMax: 1_000, minDelayMs: 1, maxDelayMs: 5 } },
+      ({ data }) => {
+        if (!isMended && String(data).startsWith('bad')) throw new Error('not yet');
+        done.push(data);
+      },
+    );
+    for (let at = 0; at < 30; at++) publishes.push(master.publish('a', `bad ${at}`));
+    publishes.push(master.publish('a', 'good'));
+    await eventually('the other key is handled', () => done.length === 1);
+    expect(done).toEqual(['good']);
+    isMended = true;
+    await eventually('all are handled', () => done.length === 31);
+    expect(done.slice(1)).toEqual(Array.from({ length: 30 }, (_, at) => `bad ${at}`));
+    await Promise.all(publishes);
+  });
+
   it('keeps what is published while nobody consumes', async () => {
     const create = farm();
     const master = await create('one');

@@ -14,6 +14,7 @@ const WAITING_MAX_BYTES = 16_777_216;
 
 interface Consuming {
   readonly consumer: Promise<Consumer>;
+  opened: Consumer | undefined;
   readonly deliveries: TurnoverMap<number, Delivery>;
 }
 
@@ -146,6 +147,9 @@ export class HubPeer {
         prefetch: readNumber(prefetch),
         ownership: claim === null ? undefined : this.#ownership(claim),
       }),
+    // At once: an ack that comes behind it makes room for as many as it says.
+    allow: ([consumer, inHand]) =>
+      this.#consumers.get(readNumber(consumer))?.opened?.allow?.(readNumber(inHand)),
     endConsumer: async ([number]) => {
       const consuming = this.#consumers.get(readNumber(number));
       this.#consumers.delete(readNumber(number));
@@ -236,8 +240,9 @@ export class HubPeer {
       },
       lost: (reason) => this.#writer.say([Told.consumerLost, number, errorWord(reason)]),
     });
-    this.#consumers.set(number, { consumer, deliveries });
-    await consumer;
+    const consuming: Consuming = { consumer, opened: undefined, deliveries };
+    this.#consumers.set(number, consuming);
+    consuming.opened = await consumer;
   }
 
   #find(consumer: unknown, delivery: unknown): Delivery | undefined {

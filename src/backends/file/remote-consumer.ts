@@ -46,6 +46,11 @@ export class RemoteConsumer implements Consumer {
     }
   }
 
+  allow(inHand: number): void {
+    // At the end of the session nobody waits for more.
+    if (this.isOpen) void this.wire.call('allow', this.number, inHand).catch(() => {});
+  }
+
   lost(error: unknown): void {
     if (!this.#isOpen) return;
     this.finish();

@@ -41,6 +41,7 @@ const CAPABILITIES: Capabilities = {
   queueExpiry: true,
   lingerMs: 0,
   exactHandBack: true,
+  growingPrefetch: true,
 };
 
 interface Waiter<T> {

@@ -1,7 +1,7 @@
 import type { LetterDetails, QueueSpec, QueueStatus } from '../../backend.js';
 
 /** Of what is said over the socket. A hub and a master of different protocols refuse each other. */
-export const PROTOCOL = 2;
+export const PROTOCOL = 3;
 export const MAGIC = 'signalbox';
 
 /** Before somebody has said who it is, a frame is short. */
@@ -68,6 +68,7 @@ export interface Calls {
   bindQueue(claim: number, patterns: readonly string[]): void;
   save(claim: number, checkpoint: Uint8Array, settled: readonly DeliveryName[]): void;
   consume(consumer: number, queue: string, prefetch: number, claim: number | null): void;
+  allow(consumer: number, inHand: number): void;
   endConsumer(consumer: number): void;
   reject(consumer: number, delivery: number, letter: LetterDetails): void;
   letterIds(queue: string): string[];

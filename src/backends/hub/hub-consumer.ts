@@ -16,7 +16,7 @@ import type { Hub } from './hub.js';
 /** A session's consumer of one queue. Whatever comes after its end is refused. */
 export class HubConsumer implements Consumer, Taker {
   readonly held = new Bag<Entry>();
-  readonly prefetch: number;
+  #inHandMax: number;
   readonly ownership: Ownership | undefined;
   ended: () => void = () => {};
 
@@ -28,12 +28,18 @@ export class HubConsumer implements Consumer, Taker {
     readonly confirmed: () => Promise<void>,
     readonly session: { readonly isLive: boolean; keepsUp(): boolean },
   ) {
-    this.prefetch = options.prefetch;
+    this.#inHandMax = options.prefetch;
     this.ownership = options.ownership;
   }
 
   get hasCredit(): boolean {
-    return this.held.size < this.prefetch && this.session.keepsUp();
+    return this.held.size < this.#inHandMax && this.session.keepsUp();
+  }
+
+  allow(inHand: number): void {
+    this.#inHandMax = inHand;
+    const { operations } = this.hub;
+    operations.run(() => operations.callLater(this.queue));
   }
 
   start(): void {

@@ -26,6 +26,7 @@ export class HubSession implements Session {
     depthKind: 'all',
     queueLimit: true,
     queueExpiry: true,
+    growingPrefetch: true,
     lingerMs: 0,
     exactHandBack: true,
   };

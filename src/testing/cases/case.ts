@@ -35,11 +35,13 @@ export function casesOf(area: Area, cases: Readonly<Record<string, Run | Conditi
   );
 }
 
+type Capability = 'queueLimit' | 'queueExpiry' | 'exactHandBack' | 'growingPrefetch';
+
 /** A case for backends that have the capability; others are asked in another case to refuse it. */
-export function having(capability: 'queueLimit' | 'queueExpiry' | 'exactHandBack', run: Run): Conditional {
+export function having(capability: Capability, run: Run): Conditional {
   return { needs: (told) => (told[capability] ? undefined : `it has no ${capability}`), run };
 }
 
-export function lacking(capability: 'queueLimit' | 'queueExpiry' | 'exactHandBack', run: Run): Conditional {
+export function lacking(capability: Capability, run: Run): Conditional {
   return { needs: (told) => (told[capability] ? `it has ${capability}` : undefined), run };
 }

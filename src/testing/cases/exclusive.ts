@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { QueueInUseError } from '../../model/errors.js';
-import { casesOf } from './case.js';
+import { casesOf, having } from './case.js';
 import type { Lab } from './lab.js';
 import { ConsumerRecord, dataOf, numbers } from './records.js';
 
@@ -47,6 +47,26 @@ export const exclusiveCases = casesOf('durable-exclusive', {
     assert.deepEqual(sink.data, numbers(1, 30));
     assert.equal(most, 3);
   },
+
+  'has more in hand when it is allowed more, and fewer when it is allowed fewer': having(
+    'growingPrefetch',
+    async (lab) => {
+      const master = await lab.connect('master');
+      const queue = lab.unique('queue');
+      await master.declare(queue);
+      const { sink, consumer } = await master.work(queue, { patterns: ['#'], prefetch: 2 });
+      await master.publishAll('a.b', numbers(1, 9));
+      await lab.gets(sink, [1, 2]);
+      consumer.allow!(5);
+      await lab.gets(sink, [1, 2, 3, 4, 5]);
+      consumer.allow!(2);
+      for (const number of [1, 2, 3, 4]) sink.of(number).ack();
+      await lab.gets(sink, [1, 2, 3, 4, 5, 6]);
+      // What more there might be would come before the answer.
+      await master.session.findQueue(queue);
+      assert.deepEqual(sink.data, [1, 2, 3, 4, 5, 6]);
+    },
+  ),
 
   'goes on while messages are acked in whatever order': async (lab) => {
     const master = await lab.connect('master');
