@@ -29,7 +29,11 @@ const layers: { at: RegExp; mayImport: RegExp[] }[] = [
     at: /^src\/backends\/(memory|file)\//,
     mayImport: [/^src\/(model|folder)\//, /^src\/backend\.js$/, /^src\/backends\/hub\//],
   },
-  { at: /^src\/backends\/amqp\//, mayImport: [/^src\/model\//, /^src\/backend\.js$/] },
+  { at: /^src\/backends\/broker\//, mayImport: [/^src\/model\//, /^src\/backend\.js$/] },
+  {
+    at: /^src\/backends\/(amqp|jetstream)\//,
+    mayImport: [/^src\/model\//, /^src\/backend\.js$/, /^src\/backends\/broker\//],
+  },
   { at: /^src\/spool\//, mayImport: [/^src\/(model|folder)\//, /^src\/flow\/(spool|outgoing)\.js$/] },
   { at: /^src\/flow\//, mayImport: [/^src\/model\//, /^src\/backend\.js$/] },
   { at: /^src\/schedule\//, mayImport: [/^src\/(model|flow)\//, /^src\/backend\.js$/] },

@@ -1,7 +1,7 @@
 import type { ConsumeMessage } from 'amqplib';
 import type { Consumer, ConsumerSink, LetterDetails } from '../../backend.js';
 import type { Environment, Timer } from '../../model/clock.js';
-import type { Calls } from './call-record.js';
+import type { Calls } from '../broker/call-record.js';
 import { AmqpDelivery } from './delivery.js';
 import { Holding } from './holding.js';
 import type { Letters } from './letters.js';

@@ -2,7 +2,7 @@ import type { ConsumeMessage } from 'amqplib';
 import type { Delivery, LetterDetails } from '../../backend.js';
 import { FencedError } from '../../model/errors.js';
 import type { Envelope } from '../../model/message.js';
-import type { Calls } from './call-record.js';
+import type { Calls } from '../broker/call-record.js';
 import type { AmqpConsumer } from './consumer.js';
 
 /** A message in hand. What is said of it after its consumer has ended goes nowhere. */

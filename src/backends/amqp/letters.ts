@@ -7,7 +7,7 @@ import type { Connection } from './connection.js';
 import type { AmqpDelivery } from './delivery.js';
 import type { Direct } from './direct.js';
 import type { DurableQueues } from './durable-queues.js';
-import { detailsOf, marksOf } from './letter-marks.js';
+import { detailsOf, marksOf } from '../broker/letter-marks.js';
 import type { Names } from './names.js';
 import { headersOf, mark, readMark, unpack } from './properties.js';
 

@@ -1,7 +1,7 @@
 import type { Delivery, Holder, Ownership } from '../../backend.js';
 import { Fifo } from '../../model/fifo.js';
 import { FencedError } from '../../model/errors.js';
-import { CallRecord } from './call-record.js';
+import { CallRecord } from '../broker/call-record.js';
 import type { DurableQueues } from './durable-queues.js';
 import type { SignsOfLife } from './signs-of-life.js';
 import type { Token } from './token.js';

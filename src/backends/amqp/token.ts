@@ -1,7 +1,5 @@
 import type { QueueSpec } from '../../backend.js';
-
-/** Calls of one unsettled message: by its id and redrive number. */
-export type BegunCalls = readonly (readonly [key: string, attempts: number])[];
+import type { BegunCalls } from '../broker/call-record.js';
 
 /**
  * The record of a durable queue. It is a message in the token queue: who is delivered it owns the queue, and whoever wants

@@ -3,7 +3,7 @@ import type { TransientQueue, TransientSink } from '../../backend.js';
 import type { Environment } from '../../model/clock.js';
 import { SessionLostError, toError } from '../../model/errors.js';
 import { accessError, isExchangeGone, replyCode, Reply } from './broker-errors.js';
-import { CoveredPatterns } from './covered-patterns.js';
+import { CoveredPatterns } from '../broker/covered-patterns.js';
 import type { Connection } from './connection.js';
 import { unpack } from './properties.js';
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { detailsOf, marksOf } from '../../../src/backends/amqp/letter-marks.js';
+import { detailsOf, marksOf } from '../../../src/backends/broker/letter-marks.js';
 
 const failed = (attempt: number, error = 'no') => ({ attempt, at: attempt * 1_000, error });
 

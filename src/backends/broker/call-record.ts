@@ -1,4 +1,12 @@
-import type { BegunCalls, Token } from './token.js';
+/** Calls of one unsettled message: by whatever tells it from others in its queue. */
+export type BegunCalls = readonly (readonly [key: string, attempts: number])[];
+
+/** What a former owner has left in the record of the queue. */
+export interface FormerCalls {
+  readonly begun: BegunCalls;
+  /** It handed over properly: only what `begun` names had begun. */
+  readonly isClean: boolean;
+}
 
 /** What is known of the calls of one message. */
 export interface Calls {
@@ -8,19 +16,19 @@ export interface Calls {
   readonly isFlagged: boolean;
 }
 
-/** So many go into a token: a queue whose messages all kill their process has no more of them than its prefetch. */
+/** So many go into a record: a queue whose messages all kill their process has no more of them than its prefetch. */
 const KEPT_MAX = 2_000;
 
 /**
  * What an owner knows of the calls of messages that are not settled. The broker flags whatever it has delivered before;
- * whether a handler was called only the owner knows, and its successor by the token.
+ * whether a handler was called only the owner knows, and its successor by the record.
  */
 export class CallRecord {
   readonly #known: Map<string, Calls>;
   readonly #wasClean: boolean;
 
   /** As the former owner left it. */
-  constructor(found: Token | undefined) {
+  constructor(found: FormerCalls | undefined) {
     this.#wasClean = found?.isClean ?? false;
     this.#known = new Map(
       (found?.begun ?? []).map(([key, attempts]) => [key, { attempts, isFlagged: true }]),
@@ -50,7 +58,7 @@ export class CallRecord {
     if (!this.#known.has(key)) this.#known.set(key, calls);
   }
 
-  /** What the token says of them. */
+  /** What the record says of them. */
   kept(): BegunCalls {
     const kept: [string, number][] = [];
     for (const [key, { attempts, isFlagged }] of this.#known) if (isFlagged) kept.push([key, attempts]);
