@@ -1,6 +1,8 @@
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import type { Backend } from '../backend.js';
-import { parseAddress } from '../backends/amqp/address.js';
+import { parseAddress as parseAmqpAddress } from '../backends/amqp/address.js';
+import { parseAddress as parseNatsAddress } from '../backends/jetstream/address.js';
+import type { NatsCredentials } from '../backends/jetstream/credentials.js';
 import { memoryBackend, sharedMemoryBackend } from '../backends/memory/index.js';
 import { BrokerUrlError } from '../model/errors.js';
 import { checkName } from '../model/names.js';
@@ -9,12 +11,16 @@ import { checkName } from '../model/names.js';
 export interface BrokerOptions {
   readonly ifHubFrozen: 'report' | 'restart';
   readonly tls: TlsOptions | undefined;
+  readonly credentials?: NatsCredentials | undefined;
+  readonly replicas?: number | undefined;
 }
 
 /** Finds the backend that a `broker` option names. The text of its errors never shows a password. */
 export function findBackend(broker: string | readonly string[] | Backend, options: BrokerOptions): Backend {
-  const urls = amqpUrls(broker);
-  if (urls) return amqpBackendAt(urls, options);
+  const amqp = amqpUrls(broker);
+  if (amqp) return amqpBackendAt(amqp, options);
+  const nats = urlsOf(broker, /^(?:nats|tls):/i);
+  if (nats) return jetstreamBackendAt(nats, options);
   if (isBackend(broker)) return broker;
   if (typeof broker === 'string') {
     if (broker === 'memory:') return memoryBackend();
@@ -23,7 +29,7 @@ export function findBackend(broker: string | readonly string[] | Backend, option
   }
   const scheme = typeof broker === 'string' ? /^[a-z][a-z0-9+.-]*:/i.exec(broker)?.[0] : undefined;
   throw new BrokerUrlError(
-    `${scheme ? `"${scheme}"` : 'That'} names no broker. Use "memory:", "memory:NAME", "file:./folder", "amqp://host" or a Backend.`,
+    `${scheme ? `"${scheme}"` : 'That'} names no broker. Use "memory:", "memory:NAME", "file:./folder", "amqp://host", "nats://host" or a Backend.`,
   );
 }
 
@@ -38,17 +44,34 @@ function isBackend(broker: unknown): broker is Backend {
 
 /** The URLs, if it names a RabbitMQ, or several nodes of one. */
 export function amqpUrls(broker: unknown): readonly string[] | undefined {
+  return urlsOf(broker, /^amqps?:/i);
+}
+
+function urlsOf(broker: unknown, scheme: RegExp): readonly string[] | undefined {
   const urls: readonly unknown[] = Array.isArray(broker) ? broker : [broker];
-  const isUrl = (url: unknown) => typeof url === 'string' && /^amqps?:/i.test(url);
+  const isUrl = (url: unknown) => typeof url === 'string' && scheme.test(url);
   return urls.length > 0 && urls.every(isUrl) ? (urls as readonly string[]) : undefined;
 }
 
 function amqpBackendAt(urls: readonly string[], { tls }: BrokerOptions): Backend {
   // What cannot be read is said before anything is loaded.
-  const name = urls.map((url) => parseAddress(url).shown).join(', ');
+  const name = urls.map((url) => parseAmqpAddress(url).shown).join(', ');
   return loadedLater(name, async () => {
     const { amqpBackend } = await import('../backends/amqp/index.js');
     return amqpBackend(urls, tls && { tls });
+  });
+}
+
+function jetstreamBackendAt(urls: readonly string[], options: BrokerOptions): Backend {
+  const { tls, credentials, replicas } = options;
+  // What cannot be read is said before anything is loaded.
+  return loadedLater(parseNatsAddress(urls).shown, async () => {
+    const { jetstreamBackend } = await import('../backends/jetstream/index.js');
+    return jetstreamBackend(urls, {
+      ...(tls && { tls }),
+      ...(credentials && { credentials }),
+      ...(replicas !== undefined && { replicas }),
+    });
   });
 }
 

@@ -1,5 +1,6 @@
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import type { Backend, QueueSpec } from '../backend.js';
+import type { NatsCredentials } from '../backends/jetstream/credentials.js';
 import { Catalogue } from '../model/catalogue.js';
 import type { Environment } from '../model/clock.js';
 import { systemEnvironment } from '../model/clock.js';
@@ -27,8 +28,8 @@ export interface MasterOptions<C extends MaybeCatalogue = undefined> {
   /** Unique among the living masters of the namespace. */
   readonly name: string;
   /**
-   * `memory:` (a private hub), `memory:NAME` (shared in this process), `file:./folder`, `amqp://…` or `amqps://…`, several of
-   * these URLs of one broker, or a Backend.
+   * `memory:` (a private hub), `memory:NAME` (shared in this process), `file:./folder`, `amqp://…`, `amqps://…`, `nats://…` or
+   * `tls://…`, several of these URLs of one broker, or a Backend.
    */
   readonly broker: string | readonly string[] | Backend;
   /** The catalogue: `publish`, patterns and messages are typed and checked by it. */
@@ -52,8 +53,12 @@ export interface MasterOptions<C extends MaybeCatalogue = undefined> {
   readonly producerMemoryMs?: number;
   /** Of `file:`: say that the hub gives no answer, or kill it, so that another is started. */
   readonly ifHubFrozen?: 'report' | 'restart';
-  /** Of `amqps:`: certificates and the like, as `node:tls` takes them. */
+  /** Of `amqps:` and `tls:`: certificates and the like, as `node:tls` takes them. */
   readonly tls?: TlsOptions;
+  /** Of NATS: who we are, beside what the URL says. */
+  readonly credentials?: NatsCredentials;
+  /** Of NATS: how many servers keep a copy of what is made. */
+  readonly replicas?: 1 | 3 | 5;
   /** Time, chance and names: for tests. */
   readonly environment?: Environment;
 }
@@ -117,6 +122,8 @@ export interface Limits {
   readonly producerMemoryMs: number;
   readonly ifHubFrozen: 'report' | 'restart';
   readonly tls: TlsOptions | undefined;
+  readonly credentials: NatsCredentials | undefined;
+  readonly replicas: number | undefined;
 }
 
 /** `ownerTimeoutMs` of RabbitMQ is two heartbeats, and its docs advise against less than 5 s. */
@@ -140,6 +147,8 @@ export function checkMasterOptions(options: MasterOptions<MaybeCatalogue>): Limi
     producerMemoryMs: positive('producerMemoryMs', options.producerMemoryMs ?? 86_400_000),
     ifHubFrozen: oneOf('ifHubFrozen', options.ifHubFrozen ?? 'report', ['report', 'restart']),
     tls: options.tls,
+    credentials: checkCredentials(options.credentials),
+    replicas: checkReplicas(options.replicas),
   };
 }
 
@@ -150,6 +159,19 @@ function checkOwnerTimeout({ ownerTimeoutMs, broker }: MasterOptions<MaybeCatalo
   throw new OptionError(
     `ownerTimeoutMs must be a multiple of ${AMQP_HEARTBEATS_MS} with RabbitMQ, not ${timeoutMs}: half of it is the heartbeat, in whole seconds.`,
   );
+}
+
+function checkCredentials(credentials: NatsCredentials | undefined): NatsCredentials | undefined {
+  if (credentials === undefined) return undefined;
+  checkKeys('credentials', credentials, ['user', 'password', 'token', 'nkeySeed', 'credsFile']);
+  const isText = Object.values(credentials).every((value) => typeof value === 'string' && value !== '');
+  if (isText) return credentials;
+  throw new OptionError('credentials hold strings that are not empty.');
+}
+
+function checkReplicas(replicas: number | undefined): number | undefined {
+  if (replicas === undefined || [1, 3, 5].includes(replicas)) return replicas;
+  throw new OptionError(`replicas must be 1, 3 or 5, not ${String(replicas)}.`);
 }
 
 function checkSpool(spool: MasterOptions['spool']): Limits['spool'] {
@@ -277,6 +299,8 @@ const MASTER_OPTIONS = [
     'producerMemoryMs',
     'ifHubFrozen',
     'tls',
+    'credentials',
+    'replicas',
     'environment',
   ],
 ];
