@@ -1,37 +1,24 @@
 import { Cron } from 'croner';
 import { assign, emit, setup } from 'xstate';
-import { systemClock } from '../../src/model/clock.js';
 import { OptionError, toError } from '../../src/model/errors.js';
+import { missedRunsOf, type MissedRunsOptions } from './missed-runs.js';
 import { publication, type MessageEvent, type Publication, type PublishEvent } from './publish.js';
 
-export interface NightlyOptions {
+export interface NightlyOptions extends MissedRunsOptions {
   /** `0 3 * * *` is three o'clock each night; five fields, six with seconds, or `@daily` and the like. */
   readonly cron: string;
   /** An IANA name, as `Europe/Berlin`; then daylight saving is kept to. Default: that of the process. */
   readonly timeZone?: string;
   readonly publish: Publication<{ readonly due: Date; readonly isLate: boolean }>;
-  /** Of runs that fell due while no master was there: make up for them by one, or leave them out. Default `once`. */
-  readonly missedRuns?: 'once' | 'skip';
-  /** A run that comes so much too late was missed. Default one minute. */
-  readonly lateMs?: number;
-  /** Unix time in milliseconds, for tests. */
-  readonly now?: () => number;
 }
 
 /** Publishes at times of the calendar: once each, however many masters there are. OptionError for what is no such time. */
 export function nightly(options: NightlyOptions) {
-  const {
-    cron,
-    timeZone,
-    publish,
-    missedRuns = 'once',
-    lateMs = 60_000,
-    now = () => systemClock.wall(),
-  } = options;
+  const { cron, timeZone, publish } = options;
+  const { now, isLate, leavesOut } = missedRunsOf(options);
   const calendar = readCron(cron, timeZone);
   // A calendar may end, as one with a year in it: then nothing is due any more.
   const dueAfter = (time: number): Date | undefined => calendar.nextRun(new Date(time)) ?? undefined;
-  const isLate = (due: Date | undefined) => due !== undefined && now() - due.getTime() > lateMs;
   return setup({
     types: {
       context: {} as { readonly due: Date | undefined },
@@ -41,13 +28,13 @@ export function nightly(options: NightlyOptions) {
     delays: { due: ({ context }) => Math.max(1, (context.due?.getTime() ?? 0) - now()) },
     actions: {
       publish: emit(({ context }) =>
-        publication(publish, { due: context.due!, isLate: isLate(context.due) }),
+        publication(publish, { due: context.due!, isLate: isLate(context.due!) }),
       ),
       plan: assign({ due: () => dueAfter(now()) }),
     },
     guards: {
       isOver: ({ context }) => context.due === undefined,
-      isMissed: ({ context }) => missedRuns === 'skip' && isLate(context.due),
+      isMissed: ({ context }) => leavesOut(context.due!),
     },
   }).createMachine({
     id: 'nightly',

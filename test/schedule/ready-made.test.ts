@@ -53,10 +53,29 @@ describe('treeStable', () => {
   });
 });
 
-it('periodic publishes again and again', async () => {
-  const { clock, published } = run(periodic({ everyMs: 100, publish: { topic: 'tick' } }));
-  await clock.advance(350);
-  expect(published.map(({ data }) => data)).toEqual([{ run: 1 }, { run: 2 }, { run: 3 }]);
+describe('periodic', () => {
+  const options = { everyMs: 100, publish: { topic: 'tick' } };
+
+  it('publishes again and again', async () => {
+    const { clock, published } = run(periodic(options));
+    await clock.advance(350);
+    expect(published.map(({ data }) => data)).toEqual([{ run: 1 }, { run: 2 }, { run: 3 }]);
+  });
+
+  it.each([
+    ['once', [{ run: 1 }, { run: 2 }]],
+    ['skip', [{ run: 1 }]],
+  ] as const)('with missedRuns %s publishes %j after a run that was missed', async (missedRuns, expected) => {
+    const clock = new VirtualClock();
+    let skipped = 0;
+    const now = () => clock.wall() + skipped;
+    const { published } = run(periodic({ ...options, missedRuns, now }), clock);
+    // The timer fires on another master, much later.
+    skipped = 120_000;
+    await clock.advance(100);
+    await clock.advance(100);
+    expect(published.map(({ data }) => data)).toEqual(expected);
+  });
 });
 
 it('dependent publishes when the other is complete', () => {
