@@ -51,6 +51,8 @@ export interface MasterOptions<C extends MaybeCatalogue = undefined> {
   readonly ownerTimeoutMs?: number;
   /** After so long without a word of a producer its re-sent copies are no longer recognised, only flagged. */
   readonly producerMemoryMs?: number;
+  /** A scheduler whose state was saved by a clock that is further ahead of this one says `CLOCK_SKEW`. */
+  readonly clockSkewMs?: number;
   /** Of `file:`: say that the hub gives no answer, or kill it, so that another is started. */
   readonly ifHubFrozen?: 'report' | 'restart';
   /** Of `amqps:` and `tls:`: certificates and the like, as `node:tls` takes them. */
@@ -120,6 +122,7 @@ export interface Limits {
   readonly drainTimeoutMs: number;
   readonly ownerTimeoutMs: number;
   readonly producerMemoryMs: number;
+  readonly clockSkewMs: number;
   readonly ifHubFrozen: 'report' | 'restart';
   readonly tls: TlsOptions | undefined;
   readonly credentials: NatsCredentials | undefined;
@@ -145,6 +148,7 @@ export function checkMasterOptions(options: MasterOptions<MaybeCatalogue>): Limi
     drainTimeoutMs: positive('drainTimeoutMs', options.drainTimeoutMs ?? 10_000),
     ownerTimeoutMs: checkOwnerTimeout(options),
     producerMemoryMs: positive('producerMemoryMs', options.producerMemoryMs ?? 86_400_000),
+    clockSkewMs: positive('clockSkewMs', options.clockSkewMs ?? 1_000),
     ifHubFrozen: oneOf('ifHubFrozen', options.ifHubFrozen ?? 'report', ['report', 'restart']),
     tls: options.tls,
     credentials: checkCredentials(options.credentials),
@@ -297,6 +301,7 @@ const MASTER_OPTIONS = [
     'drainTimeoutMs',
     'ownerTimeoutMs',
     'producerMemoryMs',
+    'clockSkewMs',
     'ifHubFrozen',
     'tls',
     'credentials',

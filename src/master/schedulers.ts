@@ -5,8 +5,9 @@ import { createStatechart } from '../../actors/statechart.js';
 import type { Catalogue } from '../model/catalogue.js';
 import { Deferred } from '../flow/deferred.js';
 import type { Timer } from '../model/clock.js';
+import { SchedulerLogicError } from '../model/errors.js';
 import { brokerError } from '../model/secrets.js';
-import type { SchedulerReports } from '../schedule/run.js';
+import type { SchedulerReports } from '../schedule/scheduler.js';
 import { SchedulerPump } from '../schedule/scheduler-pump.js';
 import type { Consumer, ConsumerHandle } from './consumer.js';
 import type { Consumers } from './consumers.js';
@@ -50,13 +51,16 @@ export class Schedulers {
         new SchedulerPump(
           {
             ...{ ...wanted.settings, chart, input, version, migrate, queue },
+            clockSkewMs: limits.clockSkewMs,
             source: `signalbox:${limits.namespace}/${limits.name}`,
             rules: {
               maxBytes: limits.maxMessageBytes,
               check: (topic, data) => {
                 const reading = catalogue?.read(topic, data);
-                // A schema that answers later cannot be waited for inside of a transition.
-                if (reading instanceof Promise) reading.catch(() => {});
+                if (!(reading instanceof Promise)) return;
+                // What it answers changes nothing any more.
+                reading.catch(() => {});
+                throw answersLater(topic.topic);
               },
             },
           },
@@ -121,4 +125,11 @@ export class Schedulers {
       unsaved: (error) => this.#consumers.fail(consumer, brokerError(error)),
     };
   }
+}
+
+/** A transition is one step: nobody can wait inside of it, and what it emits must be checked before it is saved. */
+function answersLater(topic: string): SchedulerLogicError {
+  return new SchedulerLogicError(
+    `The schema of topic "${topic}" answers later, and a scheduler emits nothing unchecked: give the topic a schema that answers at once.`,
+  );
 }

@@ -4,50 +4,16 @@ import type { DeliveryContext } from '../flow/handler.js';
 import type { Environment } from '../model/clock.js';
 import { StoppedError } from '../model/errors.js';
 import type { Message } from '../model/message.js';
-import type { RetryPolicy } from '../model/settlement.js';
-import type { ChartEvent, ChartSnapshot, Statechart } from '../model/statechart.js';
-import { decodeSchedule, type Migrate, type Version } from './checkpoint.js';
-import type { Emission, EmissionRules } from './emission.js';
+import type { ChartEvent } from '../model/statechart.js';
+import { decodeSchedule } from './checkpoint.js';
 import { Emitter } from './emitter.js';
 import { Occurrences } from './occurrences.js';
 import { Pauses } from './pauses.js';
+import { SavedDelivery, inputId } from './saved-delivery.js';
 import { Saver } from './saver.js';
 import { Schedule } from './schedule.js';
+import type { SchedulerReports, SchedulerSettings } from './scheduler.js';
 import { Work } from './work.js';
-
-/** What a scheduler is, whoever runs it. */
-export interface SchedulerSettings {
-  readonly queue: string;
-  readonly chart: Statechart;
-  readonly input: unknown;
-  readonly version: Version;
-  readonly migrate: Migrate | undefined;
-  readonly prefetch: number;
-  readonly retry: RetryPolicy;
-  readonly producerMemoryMs: number;
-  readonly rules: EmissionRules;
-  /** CloudEvents `source` of what it emits. */
-  readonly source: string;
-}
-
-export interface SchedulerReports {
-  /** A transition has thrown on something that is no message. */
-  setback(id: string, topic: string, attempt: number, error: Error): void;
-  /** It was left out in the end. */
-  dropped(id: string, topic: string, error: Error): void;
-  /** The broker refuses an emission for good. */
-  unsendable(emission: Emission, id: string, error: Error): void;
-  /** The clock of whoever saved was so far ahead of this one. */
-  skewed(byMs: number): void;
-  /** The state cannot be saved. */
-  unsaved(error: Error): void;
-  /** It runs here from now on, or has made a transition. */
-  moved(event: ChartEvent | undefined, snapshot: ChartSnapshot): void;
-  /** It runs here no more. */
-  left(): void;
-}
-
-const SKEW_MAX_MS = 1_000;
 
 /**
  * A scheduler during one ownership: loads what the last save kept, applies inputs one after the other, and has the saver do
@@ -248,7 +214,7 @@ export class Run {
     const now = this.#environment.clock.wall();
     if (!this.#checkpoint) return Schedule.begin(chart, input, this.#settings, now);
     const { schedule, savedAt } = decodeSchedule(this.#checkpoint, chart, this.#settings);
-    if (savedAt > now + SKEW_MAX_MS) this.#reports.skewed(savedAt - now);
+    if (savedAt > now + this.#settings.clockSkewMs) this.#reports.skewed(savedAt - now);
     schedule.emissionNumbers.takenOver(now, this.#session.capabilities.lingerMs);
     return schedule;
   }
@@ -257,49 +223,6 @@ export class Run {
 interface Received {
   readonly delivery: Delivery;
   readonly number: number;
-}
-
-/** A delivery that is acked by a save. */
-class SavedDelivery implements Delivery {
-  constructor(
-    readonly inner: Delivery,
-    readonly onBegin: () => void,
-    readonly ack: () => void,
-  ) {}
-
-  get envelope() {
-    return this.inner.envelope;
-  }
-
-  get redelivered() {
-    return this.inner.redelivered;
-  }
-
-  get attempt() {
-    return this.inner.attempt;
-  }
-
-  get redrives() {
-    return this.inner.redrives;
-  }
-
-  begin(attempt: number): Promise<void> | undefined {
-    this.onBegin();
-    return this.inner.begin(attempt);
-  }
-
-  cutOff(): void {
-    this.inner.cutOff();
-  }
-
-  reject(letter: Parameters<Delivery['reject']>[0]): Promise<void> {
-    return this.inner.reject(letter);
-  }
-}
-
-function inputId({ envelope, redrives }: Delivery): string {
-  // No id of ours has a slash behind its number.
-  return redrives === 0 ? envelope.id : `${envelope.id}/${redrives}`;
 }
 
 /** The message as plain data: a machine may keep it, and what it keeps is saved. */

@@ -13,7 +13,7 @@ import type { Emitter } from './emitter.js';
 import type { Pauses } from './pauses.js';
 import type { Schedule } from './schedule.js';
 
-/** Every backend takes so much; RabbitMQ 4 refuses messages from 16 MiB. */
+/** RabbitMQ 4 refuses messages from 16 MiB, the hub none. A broker that takes less refuses the save with the same error. */
 const CHECKPOINT_MAX_BYTES = 16_000_000;
 /** So long after the last emission was confirmed, a save says so if nothing else has to be saved. */
 const TRAILING_MS = 100;

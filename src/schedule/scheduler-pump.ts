@@ -2,7 +2,8 @@ import type { Ownership, Session } from '../backend.js';
 import { Pump, type DataPlane } from '../flow/pump.js';
 import type { PumpPorts, PumpReports, PumpSettings } from '../flow/pump-ports.js';
 import { StoppedError } from '../model/errors.js';
-import { Run, type SchedulerReports, type SchedulerSettings } from './run.js';
+import { Run } from './run.js';
+import type { SchedulerReports, SchedulerSettings } from './scheduler.js';
 
 /** The data plane of a scheduler: that of a consumer whose handler is a statechart, and whose acks are saves. */
 export class SchedulerPump implements DataPlane {

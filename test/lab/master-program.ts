@@ -158,7 +158,11 @@ const commands = {
     return publishers.get(producer)!.stop();
   },
 
-  ...scheduling(() => master, consumers),
+  ...scheduling(
+    () => master,
+    consumers,
+    () => evidence,
+  ),
 
   /** Of a master with fault points. */
   async dieAt(deadly: DeadlyStep): Promise<void> {

@@ -8,7 +8,7 @@ import type { SchedulerOrders } from './scheduler-program.js';
 const built = import.meta.dirname.replace(/(\/dist)?\/test\/lab$/, '/dist');
 const PROGRAM = join(built, 'test/lab/scheduler-program.js');
 /** A step is passed less often than so before it kills. */
-const PASSES = 60;
+const PASSES = 12;
 
 export interface Testimony {
   readonly heard: number;

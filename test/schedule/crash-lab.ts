@@ -7,7 +7,7 @@ import type { Statechart } from '../../src/model/statechart.js';
 import { decodeSchedule } from '../../src/schedule/checkpoint.js';
 import type { Schedule } from '../../src/schedule/schedule.js';
 import { SchedulerPump } from '../../src/schedule/scheduler-pump.js';
-import type { SchedulerSettings } from '../../src/schedule/run.js';
+import type { SchedulerSettings } from '../../src/schedule/scheduler.js';
 import type { PumpSettings } from '../../src/flow/pump-ports.js';
 import { virtualEnvironment } from '../../src/testing/virtual-clock.js';
 
@@ -49,7 +49,7 @@ export class CrashLab {
   ) {
     this.#settings = {
       ...{ queue: 'q', chart, input: undefined, version: 1, migrate: undefined, prefetch: PREFETCH },
-      ...{ source: 'signalbox:test/m', producerMemoryMs: 86_400_000 },
+      ...{ source: 'signalbox:test/m', producerMemoryMs: 86_400_000, clockSkewMs: 1_000 },
       rules: { maxBytes: 100_000, check: () => {} },
       ...{ concurrency: 1, onFailure: 'block' as const, orderBy: undefined },
       retry: { attemptsMax: 3, minDelayMs: 10, maxDelayMs: 20 },

@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { InspectionEvent } from 'xstate';
 import { eventually } from '../eventually.js';
+import type { StandardSchemaV1 } from '@standard-schema/spec';
+import { systemEnvironment } from '../../src/model/clock.js';
+import { defineMessages, type } from '../../src/index.js';
 import { farm } from '../master/farm.js';
 import { sums } from './machines.js';
 
@@ -98,4 +101,41 @@ describe('the inspector', () => {
     await eventually('its last transition is seen', () => values().includes(6));
     expect(values()).toEqual([1, 3, 6]);
   });
+});
+
+it('an emission whose schema answers later is refused with its message, and not published unchecked', async () => {
+  const later: StandardSchemaV1<number> = {
+    '~standard': {
+      version: 1,
+      vendor: 'test',
+      validate: (value) => Promise.resolve({ value: value as number }),
+    },
+  };
+  const messages = defineMessages({ 'numbers.new': type<number>(), 'sums.new': later });
+  const master = await farm()('typed', { messages: messages as never });
+  const [heard, buried]: [unknown[], string[]] = [[], []];
+  await master.subscribe('sums.*', ({ data }) => void heard.push(data));
+  master.on('dead-letter', ({ error }) => void buried.push(error));
+  await master.schedule('sums', { ...numbers, retry: { attemptsMax: 1 } } as never);
+  await master.publish('numbers.new', 1);
+  await eventually('its message is a dead letter', () => buried.length === 1);
+  expect(buried[0]).toContain('"sums.new" answers later');
+  expect(heard).toEqual([]);
+});
+
+it.each([
+  ['says so', undefined, ['CLOCK_SKEW']],
+  ['says nothing where that may be', 10_000, []],
+])('a master whose clock is five seconds behind %s', async (_, clockSkewMs, expected) => {
+  const start = farm();
+  const { clock } = systemEnvironment;
+  const ahead = Object.create(clock, { wall: { value: () => clock.wall() + 5_000 } }) as typeof clock;
+  const first = await start('ahead', { environment: { ...systemEnvironment, clock: ahead } });
+  const second = await start('behind', clockSkewMs === undefined ? {} : { clockSkewMs });
+  const codes: string[] = [];
+  second.on('warning', ({ code }) => void codes.push(code));
+  await (await first.schedule('sums', numbers)).stop();
+  const scheduler = await second.schedule('sums', numbers);
+  expect(scheduler.status).toBe('active');
+  expect(codes).toEqual(expected);
 });
