@@ -6,7 +6,7 @@ import { median, result, type Result } from './result.js';
 
 const RUNS = 30;
 const OWNER_TIMEOUT_MS = 1_000;
-const QUEUE = 'work';
+export const QUEUE = 'work';
 
 /**
  * How long a queue stands still when the process of its owner is killed, stopped or frozen: from the signal to the first
@@ -49,6 +49,8 @@ export interface Plan {
   readonly lab: LaboratoryOptions;
   /** Starts a master that stands for the queue. */
   readonly standBy?: (lab: Laboratory, name: string) => Promise<LabMaster>;
+  /** The queues whose handlers testify; by default the one that there is. */
+  readonly owed?: readonly string[];
   /** What befalls the owner. */
   readonly go: (owner: LabMaster) => Promise<void>;
   /** Undoes it, if the owner still lives. */
@@ -57,7 +59,7 @@ export interface Plan {
 
 /** Each run is a laboratory's life with one queue: the owner goes, the standby becomes owner, a new standby comes. */
 export async function measure(plan: Plan): Promise<Measured> {
-  const { runs, go, standBy = startStandby, comeBack = (former) => former.thaw() } = plan;
+  const { runs, go, standBy = startStandby, comeBack = (former) => former.thaw(), owed = [QUEUE] } = plan;
   const lab = new Laboratory(plan.lab);
   try {
     const publisher = await lab.master('publisher');
@@ -67,7 +69,7 @@ export async function measure(plan: Plan): Promise<Measured> {
     const times: number[] = [];
     for (let number = 3; number < runs + 3; number++) {
       const producer = `p-${number}`;
-      const queues = [QUEUE];
+      const queues = owed;
       await publisher.call('start', { topic: 't.a', producer, queues, perSecond: 100, inFlight: 20 });
       await eventually('the owner handles', () => begunBy(lab, owner).length > 20);
       const at = machineNow();

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { assign, setup } from 'xstate';
 import { createMaster, type Master, type Message } from '../src/index.js';
+import type { Laboratory } from '../test/lab/laboratory.js';
+import { measure, QUEUE } from './failover.js';
 import { median, result, type Result } from './result.js';
 
 const WINDOW = 1_000;
@@ -14,8 +16,7 @@ const TAKEOVERS = 20;
 function turnstile(ended: (count: number) => void) {
   return setup({
     types: {
-      context: {} as { count: number; ballast: string },
-      input: {} as { ballast: number },
+      context: {} as { count: number },
       events: {} as { type: 'coins.new'; message: Message },
     },
     actions: {
@@ -24,7 +25,7 @@ function turnstile(ended: (count: number) => void) {
     },
   }).createMachine({
     id: 'turnstile',
-    context: ({ input }) => ({ count: 0, ballast: 'x'.repeat(input.ballast) }),
+    context: { count: 0 },
     initial: 'locked',
     states: {
       locked: { on: { 'coins.new': { target: 'unlocked', actions: ['count', 'tell'] } } },
@@ -35,7 +36,7 @@ function turnstile(ended: (count: number) => void) {
 
 /**
  * Messages a second through a durable machine of two states, published and applied in one process and flushed to disk in the
- * hub's; the same with one input a save; and how long a take-over takes with a state of 100 kB.
+ * hub's; the same with one input a save; and how long a take-over takes with a state of 100 kB, from one process to another.
  * `--broker URL` for another broker.
  */
 export async function run(): Promise<Result[]> {
@@ -45,22 +46,21 @@ export async function run(): Promise<Result[]> {
   const isFile = broker.startsWith('file:');
   const namespace = `bench-${Date.now()}`;
   const start = (name: string) => createMaster({ name, broker, namespace, publishWindow: WINDOW });
-  const [publisher, first, second] = [await start('publisher'), await start('first'), await start('second')];
+  const [publisher, first] = [await start('publisher'), await start('first')];
   try {
     const shared = await rates(publisher, first, 'shared', isFile ? 40_000 : 10_000, undefined);
     const single = await rates(publisher, first, 'single', isFile ? 3_000 : 1_000, 1);
-    const takeovers: number[] = [];
-    for (let round = 0; round < TAKEOVERS; round++)
-      takeovers.push(await takeover(publisher, [first, second], round));
+    await Promise.all([publisher, first].map((master) => master.stop()));
+    const takenOver = await takeovers(isFile ? undefined : broker, `${namespace}-takeover`);
     return [
       result('a durable machine of two states, saves shared', shared, 'messages/s', {
         atLeast: isFile ? 10_000 : 2_000,
       }),
       result('one input a save', single, 'messages/s'),
-      result('take-over with a state of 100 kB, p50', median(takeovers), 'ms', { atMost: 100 }),
+      ...takenOver,
     ];
   } finally {
-    await Promise.all([publisher, first, second].map((master) => master.stop()));
+    await Promise.all([publisher, first].map((master) => master.stop()));
     await rm(folder, { recursive: true, force: true });
   }
 }
@@ -78,7 +78,7 @@ async function rates(
   const logic = turnstile((got) => {
     if (got === wanted) done();
   });
-  const options = { bindings: ['coins.new'], logic, input: { ballast: 0 }, ...(prefetch && { prefetch }) };
+  const options = { bindings: ['coins.new'], logic, ...(prefetch && { prefetch }) };
   const scheduler = await owner.schedule(queue, options);
   const found: number[] = [];
   for (let round = 0; round <= ROUNDS; round++) {
@@ -104,22 +104,33 @@ async function publishMany(master: Master, count: number): Promise<void> {
   await Promise.all(inFlight);
 }
 
-/** From the owner's stop until its successor has applied a message. */
-async function takeover(publisher: Master, [first, second]: Master[], round: number): Promise<number> {
-  const queue = `taken-over-${round}`;
-  let applied = () => {};
-  const options = { bindings: ['coins.new'], logic: turnstile(() => applied()), input: { ballast: 100_000 } };
-  const former = await first!.schedule(queue, options);
-  const next = await second!.schedule(queue, options);
-  await publisher.publish('coins.new', {});
-  await new Promise((resolve) => setTimeout(resolve, 200));
-  const begun = performance.now();
-  await former.stop();
-  const taken = new Promise<void>((resolve) => (applied = resolve));
-  await publisher.publish('coins.new', {});
-  await taken;
-  const took = performance.now() - begun;
-  await next.stop();
-  await publisher.deleteQueue(queue);
-  return took;
+async function deleteQueue(broker: string, namespace: string): Promise<void> {
+  await using janitor = await createMaster({ name: 'janitor', broker, namespace });
+  await janitor.deleteQueue(QUEUE, { whileInUse: true });
+}
+
+/** How long a scheduler with a state of 100 kB stands still when its process is killed or stopped, as the bench `failover` has it. */
+async function takeovers(broker: string | undefined, namespace: string): Promise<Result[]> {
+  const isFile = broker === undefined;
+  const plan = {
+    ...{ runs: TAKEOVERS, owed: [] },
+    lab: isFile ? { ownerTimeoutMs: 1_000 } : { broker, namespace, ownerTimeoutMs: 2_000 },
+    standBy: async (lab: Laboratory, name: string) => {
+      const master = await lab.master(name);
+      await master.call('scheduleHeavy', { queue: QUEUE, bindings: ['t.#'], bytes: 100_000 });
+      return master;
+    },
+  };
+  const killed = await measure({ ...plan, go: (owner) => owner.kill() });
+  const stopped = await measure({ ...plan, go: (owner) => owner.stop() });
+  if (!isFile) await deleteQueue(broker, plan.lab.namespace!);
+  const what = 'take-over with a state of 100 kB';
+  return [
+    result(`${what}, killed: median of ${TAKEOVERS}`, median(killed.times), 'ms', {
+      atMost: isFile ? 30 : 50,
+    }),
+    result(`${what}, killed: slowest`, Math.max(...killed.times), 'ms', { atMost: 250 }),
+    result(`${what}, stopped: median of ${TAKEOVERS}`, median(stopped.times), 'ms', { atMost: 50 }),
+    result(`${what}, stopped: slowest`, Math.max(...stopped.times), 'ms'),
+  ];
 }
