@@ -62,6 +62,8 @@ export interface Found {
   readonly schedule: Schedule;
   /** Unix time in milliseconds, by the clock of whoever saved it. */
   readonly savedAt: number;
+  /** A successor would find just this: nothing was migrated. */
+  readonly isAsSaved: boolean;
 }
 
 /** Throws a SchedulerStateError for what was saved by another version and cannot be, or is not, migrated. */
@@ -84,7 +86,7 @@ export function decodeSchedule(
   schedule.emissionNumbers.restore(checkpoint.numbers);
   schedule.applied.restore(checkpoint.applied, checkpoint.window);
   schedule.duplicates = DuplicateFilter.restore(checkpoint.duplicates, options);
-  return { schedule, savedAt: checkpoint.savedAt };
+  return { schedule, savedAt: checkpoint.savedAt, isAsSaved: checkpoint.version === options.version };
 }
 
 function read(bytes: Uint8Array, queue: string): Checkpoint {

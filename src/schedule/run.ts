@@ -33,6 +33,8 @@ export class Run {
   readonly #work: Work;
   readonly #pauses: Pauses;
   #deliveries = 0;
+  /** What a successor would find is the state as it is. */
+  #isAsSaved = false;
   /** Whose call has begun last: the pump makes one at a time. */
   #begun: Received | undefined;
   #flushBy: Promise<void> | undefined;
@@ -102,6 +104,7 @@ export class Run {
     const { emissions } = this.#schedule;
     // What begins here was never saved: then nothing may be published.
     if (this.#checkpoint && emissions.length > 0) {
+      this.#isAsSaved = false;
       if (!(await this.#emitter.publish(emissions))) return false;
       this.#schedule.published(emissions.at(-1)!.number);
     }
@@ -112,8 +115,10 @@ export class Run {
   begin(): void {
     if (this.#hasEnded) return;
     this.#reports.moved(undefined, this.#schedule.snapshot);
+    // Before anything is applied, so that nothing counts as saved that is not.
+    if (this.#isAsSaved) this.#saver.beginAsSaved();
+    else this.#saver.changed();
     this.#occurrences.start();
-    this.#saver.changed();
   }
 
   /** Nothing is applied any more; what was applied is still saved. */
@@ -213,7 +218,8 @@ export class Run {
     const { chart, input } = this.#settings;
     const now = this.#environment.clock.wall();
     if (!this.#checkpoint) return Schedule.begin(chart, input, this.#settings, now);
-    const { schedule, savedAt } = decodeSchedule(this.#checkpoint, chart, this.#settings);
+    const { schedule, savedAt, isAsSaved } = decodeSchedule(this.#checkpoint, chart, this.#settings);
+    this.#isAsSaved = isAsSaved;
     if (savedAt > now + this.#settings.clockSkewMs) this.#reports.skewed(savedAt - now);
     schedule.emissionNumbers.takenOver(now, this.#session.capabilities.lingerMs);
     return schedule;

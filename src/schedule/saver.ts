@@ -55,6 +55,13 @@ export class Saver {
   /** What the last proven save holds. */
   saved: Uint8Array | undefined;
 
+  /** The state is as a successor would find it: then it needs no save before it may have effects. */
+  beginAsSaved(): void {
+    this.#savedVersion = this.#ports.schedule.version;
+    this.#ports.proven();
+    if (this.#isDirty) this.changed();
+  }
+
   /** Resolves when no save is under way. */
   async idle(): Promise<void> {
     await this.#cycle;

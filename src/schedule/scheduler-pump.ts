@@ -13,6 +13,8 @@ export class SchedulerPump implements DataPlane {
   readonly #pump: Pump;
   #run: Run | undefined;
   #ownership: Ownership | undefined;
+  /** What it has saved last, or was granted with. */
+  #checkpoint: Uint8Array | undefined;
 
   constructor(
     settings: SchedulerSettings & PumpSettings,
@@ -32,12 +34,13 @@ export class SchedulerPump implements DataPlane {
 
   async open(session: Session, ownership: Ownership | undefined): Promise<void> {
     const last = this.#run;
-    // After a pause the ownership is the same, and has saved more than it was granted with.
-    const saved = this.#ownership === ownership ? await last?.saved() : undefined;
+    // After a pause the ownership is the same, and may have saved more than it was granted with.
+    const isSame = this.#ownership === ownership;
+    const saved = isSame ? await last?.saved() : ownership!.checkpoint;
+    if (saved || !isSame) this.#checkpoint = saved;
     this.#ownership = ownership;
-    const checkpoint = saved ?? ownership!.checkpoint;
     const { environment } = this.#ports;
-    const run = new Run(session, ownership!, checkpoint, this.#settings, environment, this.#reports);
+    const run = new Run(session, ownership!, this.#checkpoint, this.#settings, environment, this.#reports);
     this.#run = run;
     if (!(await run.recover())) return;
     // Before the first message: one may come before `open` has resolved, and an inspector must see what it changes.
