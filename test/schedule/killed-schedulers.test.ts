@@ -3,11 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { fileBackend } from '../../src/backends/file/index.js';
+import { nats } from '../brokers/nats.js';
 import { rabbit } from '../brokers/rabbit.js';
 import { soakSchedulers, type SchedulerSoakOptions } from '../lab/scheduler-soak.js';
 
 const hubProgram = join(import.meta.dirname, '../../dist/src/backends/file/hub-program.js');
 const broker = await rabbit();
+const server = await nats();
 
 /** Whether so few kills repeat anything is chance: killed-at-steps makes it sure, and the bench soak-schedulers counts it. */
 async function endsAsWithoutFaults(
@@ -42,6 +44,12 @@ describe('two schedulers whose masters are killed again and again', () => {
   it.skipIf(!broker)(
     'end as without faults on RabbitMQ, and repeat nothing unflagged',
     () => endsAsWithoutFaults({ broker: broker!.url, ownerTimeoutMs: 10_000 }),
+    90_000,
+  );
+
+  it.skipIf(!server)(
+    'end as without faults on JetStream, and repeat nothing unflagged',
+    () => endsAsWithoutFaults({ broker: server!.url, ownerTimeoutMs: 3_000 }),
     90_000,
   );
 });
