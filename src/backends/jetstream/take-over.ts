@@ -87,7 +87,8 @@ async function successor(
   const name = names.consumer(queue, environment.randomId());
   made.push({ consumers: events, name });
   await events.create({ name, subjects: filter.subjects, start, ackWaitMs: undefined });
-  return { ...segment, consumer: name };
+  // The floor of a consumer is 0 until its first ack: whoever comes after one that dies before must not begin with the queue.
+  return { ...segment, after: start - 1, consumer: name };
 }
 
 async function successorAgain(
