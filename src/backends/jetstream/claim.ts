@@ -4,7 +4,7 @@ import { FencedError, isRetryable, QueueDeletedError, toError } from '../../mode
 import type { Connection } from './connection.js';
 import type { JetStreamConsumer } from './consumer.js';
 import type { Control } from './control.js';
-import { decodeLease, holderOf, type Lease } from './lease.js';
+import { consumersOf, decodeLease, holderOf, type Lease } from './lease.js';
 import { LeaseHolder } from './lease-holder.js';
 import type { Letters } from './letters.js';
 import type { Masters } from './masters.js';
@@ -14,7 +14,7 @@ import type { Peers } from './peers.js';
 import type { Found } from './records.js';
 import { Retiring } from './retiring.js';
 import type { SignsOfLife } from './signs-of-life.js';
-import { takeOver, type Taken, type TakeOverPorts } from './take-over.js';
+import { retire, takeOver, type Marks, type Taken, type TakeOverPorts } from './take-over.js';
 
 /** What claims need of their session. */
 export interface ClaimPorts
@@ -216,6 +216,7 @@ export class JetStreamClaim implements Claim {
       return undefined;
     }
     if (!at || !lease || (this.#queueId !== undefined && lease.queueId !== this.#queueId)) {
+      this.#forsake();
       this.lost(new QueueDeletedError(`Queue "${this.queue}" was deleted; what it held is gone.`));
       return undefined;
     }
@@ -313,7 +314,7 @@ export class JetStreamClaim implements Claim {
     });
     const ownership: JetStreamOwnership = new JetStreamOwnership(
       this.queue,
-      { found, bounds: taken.bounds, provenAt: lapses },
+      { found, marks: taken.marks, provenAt: lapses },
       {
         ...this.#ports,
         lease,
@@ -328,6 +329,7 @@ export class JetStreamClaim implements Claim {
     );
     this.#lease = lease;
     this.#ownership = ownership;
+    if (taken.marks) this.#keepMarks(taken.marks, lease);
     if (taken.lease.ownership === 'exclusive')
       ownership.intake = new OwnerIntake({
         ...this.#ports,
@@ -339,6 +341,23 @@ export class JetStreamClaim implements Claim {
     else this.#retiring = new Retiring({ ...this.#ports, lease, changed: () => this.#announce() });
     this.#ports.ownershipsChanged();
     this.#sink.granted(ownership);
+  }
+
+  /** The consumers of a queue that is gone hold messages that nobody will ever take. */
+  #forsake(): void {
+    const { events } = this.#ports;
+    for (const name of this.#lease ? consumersOf(this.#lease.lease) : [])
+      void events.delete(name).catch(() => {});
+  }
+
+  /** A successor that finds no marks needs the consumers of former owners: these go when the marks are there. */
+  #keepMarks(marks: Marks, lease: LeaseHolder): void {
+    const { delivered, unclean } = marks;
+    lease
+      .change({ delivered, unclean, formers: [] })
+      .then(() => retire(marks, this.#ports))
+      // Fenced, or at the end of the session: the next owner does it.
+      .catch(() => {});
   }
 
   #fenced(): void {

@@ -186,7 +186,8 @@ export class JetStreamConsumer implements Consumer, Taker {
   #callsOf(held: Held): Calls & { readonly wasDelivered: boolean } {
     if (this.ownership) {
       const wasDelivered = this.ownership.wasDelivered(held);
-      return { ...this.ownership.calls.of(held.key, wasDelivered), wasDelivered };
+      const calls = this.ownership.calls.of(held.key, this.ownership.mayHaveBegun(held));
+      return { ...calls, wasDelivered };
     }
     const attempts = held.place.deliveries - 1;
     return { attempts, isFlagged: attempts > 0, wasDelivered: attempts > 0 };

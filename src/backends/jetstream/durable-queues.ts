@@ -68,6 +68,9 @@ export class DurableQueues {
         segments: [],
         again: undefined,
         begun: [],
+        delivered: 0,
+        unclean: 0,
+        formers: [],
         isClean: true,
         settled: [],
       };

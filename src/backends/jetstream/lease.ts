@@ -30,6 +30,11 @@ export interface Lease {
   /** The consumer of letters that were put back, if there ever were any. */
   readonly again: string | undefined;
   readonly begun: BegunCalls;
+  /** The highest sequence that any former owner was given, and any that did not hand over properly. */
+  readonly delivered: number;
+  readonly unclean: number;
+  /** Consumers of former owners that these two do not know of yet: they stay until then. */
+  readonly formers: readonly string[];
   /** The owner handed over properly: only what `begun` names had begun. */
   readonly isClean: boolean;
   /** Sequences that were settled beyond the first message that is not. */
@@ -71,6 +76,9 @@ export function decodeLease(body: Uint8Array): Lease | 'newer' | undefined {
     segments: segments!,
     again: rest.again,
     begun: begun!,
+    delivered: rest.delivered ?? 0,
+    unclean: rest.unclean ?? 0,
+    formers: rest.formers ?? [],
     isClean: rest.isClean === true,
     settled: settled!,
   };
@@ -84,4 +92,9 @@ export function patternsOf({ segments }: Pick<Lease, 'segments'>): readonly stri
 
 export function holderOf({ owner, epoch, queueId }: Lease): Holder {
   return { owner: owner ?? '', epoch, queueId };
+}
+
+/** All its consumers at the stream of messages. */
+export function consumersOf({ segments }: Pick<Lease, 'segments'>): string[] {
+  return segments.map(({ consumer }) => consumer);
 }

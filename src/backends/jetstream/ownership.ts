@@ -12,6 +12,7 @@ import { holderOf, patternsOf, type Lease, type Segment } from './lease.js';
 import type { Names } from './names.js';
 import type { OwnerIntake } from './owner-intake.js';
 import type { SignsOfLife } from './signs-of-life.js';
+import type { Marks } from './take-over.js';
 
 export interface OwnershipPorts {
   readonly lease: LeaseHolder;
@@ -33,12 +34,6 @@ export interface OwnershipPorts {
   readonly released: () => Promise<void>;
 }
 
-/** What former owners were delivered, by the highest sequence. */
-export interface Bounds {
-  readonly events: number;
-  readonly again: number;
-}
-
 /** The right to consume a queue, held as a lease. */
 export class JetStreamOwnership implements Ownership {
   readonly queueId: string;
@@ -49,7 +44,7 @@ export class JetStreamOwnership implements Ownership {
   intake: OwnerIntake | undefined;
   private readonly signs: SignsOfLife;
   readonly #ports: OwnershipPorts;
-  readonly #bounds: Bounds;
+  readonly #marks: Pick<Marks, 'delivered' | 'unclean'>;
   #isHeld = true;
   #isReleased = false;
   #lapses: number;
@@ -57,18 +52,19 @@ export class JetStreamOwnership implements Ownership {
 
   constructor(
     readonly queue: string,
-    options: { readonly found: Lease; readonly bounds: Bounds; readonly provenAt: number },
+    options: { readonly found: Lease; readonly marks: Marks | undefined; readonly provenAt: number },
     ports: OwnershipPorts,
   ) {
     const { lease } = ports.lease;
     this.#ports = ports;
     this.signs = ports.signs;
-    this.#bounds = options.bounds;
+    this.#marks = options.marks ?? { delivered: 0, unclean: 0 };
     this.#lapses = options.provenAt;
     this.queueId = lease.queueId;
     this.epoch = lease.epoch;
     this.checkpoint = ports.checkpoint.found;
-    this.calls = new CallRecord(options.found);
+    // Whether a former owner handed over properly is in the marks.
+    this.calls = new CallRecord({ begun: options.found.begun, isClean: false });
   }
 
   /** Whether it has not ended; it may have lapsed. */
@@ -155,9 +151,14 @@ export class JetStreamOwnership implements Ownership {
     if (this.isHeld && this.intake && this.intake.kept().length > 0) await this.#ports.lease.change({});
   }
 
-  /** A former owner may have had it in hand. */
+  /** A former owner may have had it in hand. A letter that was put back tells by itself. */
   wasDelivered({ source, place }: Held): boolean {
-    return place.sequence <= (source.isAgain ? this.#bounds.again : this.#bounds.events);
+    return !source.isAgain && place.sequence <= this.#marks.delivered;
+  }
+
+  /** A handler of a former owner may have been called with it. */
+  mayHaveBegun({ source, place }: Held): boolean {
+    return !source.isAgain && place.sequence <= this.#marks.unclean;
   }
 
   async release(): Promise<void> {

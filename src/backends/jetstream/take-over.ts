@@ -1,11 +1,9 @@
-import type { ConsumerInfo } from '@nats-io/jetstream';
 import type { Environment } from '../../model/clock.js';
 import { CheckpointRecord } from './checkpoint.js';
 import type { StreamConsumers } from './consumers.js';
 import { filterOf } from './filters.js';
-import { encodeLease, type Lease, type Segment } from './lease.js';
+import { consumersOf, encodeLease, type Lease, type Segment } from './lease.js';
 import type { Names } from './names.js';
-import type { Bounds } from './ownership.js';
 import type { Found, Records } from './records.js';
 
 export interface TakeOverPorts {
@@ -21,6 +19,8 @@ export interface TakeOverPorts {
   readonly session: string;
   readonly incarnation: string;
   readonly ownerTimeoutMs: number;
+  /** Of the stream of messages. */
+  readonly lastSequence: () => Promise<number>;
   /** Whether letters were put back that nobody has settled. */
   readonly hasAgain: () => Promise<boolean>;
 }
@@ -28,8 +28,15 @@ export interface TakeOverPorts {
 export interface Taken {
   readonly lease: Lease;
   readonly revision: number;
-  readonly bounds: Bounds;
+  /** What former owners were given, to be kept with the lease; their consumers may go then. */
+  readonly marks: Marks | undefined;
   readonly checkpoint: CheckpointRecord;
+}
+
+export interface Marks extends Pick<Lease, 'delivered' | 'unclean'> {
+  /** Consumers of this queue that its lease will not name. */
+  readonly obsolete: readonly string[];
+  readonly obsoleteAgain: readonly string[];
 }
 
 /**
@@ -55,6 +62,7 @@ export async function takeOver(found: Lease, at: Found, ports: TakeOverPorts): P
       isBound: false,
       segments,
       again,
+      formers: isExclusive ? [...new Set([...found.formers, ...consumersOf(found)])] : [],
       isClean: false,
     };
     const revision = await records.put(names.lease(queue), encodeLease(lease), at.revision);
@@ -66,10 +74,10 @@ export async function takeOver(found: Lease, at: Found, ports: TakeOverPorts): P
       epoch: lease.epoch,
       maxBytes: ports.maxPayload,
     });
-    const bounds = isExclusive ? await retireFormer(found, ports) : { events: 0, again: 0 };
+    const marks = isExclusive ? await marksOf(found, lease, ports) : undefined;
     for (const { consumer } of isExclusive ? segments : []) keep(events, consumer, environment);
     if (again !== undefined) keep(letters, again, environment);
-    return { lease, revision, bounds, checkpoint };
+    return { lease, revision, marks, checkpoint };
   } finally {
     for (const { consumers, name } of made) void consumers.delete(name).catch(() => {});
   }
@@ -105,17 +113,39 @@ async function successorAgain(
   return name;
 }
 
-/** What the former owner was delivered by now is the most that it can have handed over: its consumers go. */
-async function retireFormer(found: Lease, { events, letters }: TakeOverPorts): Promise<Bounds> {
-  const formers = await Promise.all(found.segments.map(({ consumer }) => events.info(consumer)));
-  const again = found.again === undefined ? undefined : await letters.info(found.again);
-  for (const { consumer } of found.segments) void events.delete(consumer).catch(() => {});
-  if (found.again !== undefined) void letters.delete(found.again).catch(() => {});
-  const highest = (info: ConsumerInfo | undefined) => info?.delivered.stream_seq ?? 0;
+/**
+ * What former owners were delivered by now is the most that they can have handed over. Every consumer of the queue that the lease
+ * does not name is a former owner's, or was made by somebody who got no further: it would hold messages back for ever.
+ */
+async function marksOf(found: Lease, lease: Lease, ports: TakeOverPorts): Promise<Marks> {
+  const { events, letters, names, queue, lastSequence } = ports;
+  const [infos, atEvents, atLetters] = await Promise.all([
+    Promise.all(lease.formers.map((consumer) => events.info(consumer))),
+    events.names(),
+    letters.names(),
+  ]);
+  const highest = infos.map((info) => info?.delivered.stream_seq ?? 0);
   // One that nobody finds any more was deleted by somebody else: all may have been handed over.
-  const isLost = found.segments.some((_, index) => !formers[index]);
-  const bound = Math.max(0, ...formers.map((info) => highest(info)));
-  return { events: isLost ? Infinity : bound, again: highest(again) };
+  if (infos.includes(undefined)) highest.push(await lastSequence());
+  const delivered = Math.max(found.delivered, ...highest);
+  const named = consumersOf(lease);
+  return {
+    delivered,
+    unclean: found.isClean ? found.unclean : delivered,
+    obsolete: atEvents.filter((name) => names.isOf(name, queue) && !named.includes(name)),
+    obsoleteAgain: atLetters.filter((name) => names.isOf(name, queue) && name !== lease.again),
+  };
+}
+
+/** Once the marks are kept with the lease. */
+export async function retire(
+  marks: Marks,
+  { events, letters }: Pick<TakeOverPorts, 'events' | 'letters'>,
+): Promise<void> {
+  await Promise.all([
+    ...marks.obsolete.map((name) => events.delete(name)),
+    ...marks.obsoleteAgain.map((name) => letters.delete(name)),
+  ]);
 }
 
 const KEEP_AGAIN_MS = 5_000;
