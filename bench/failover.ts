@@ -76,6 +76,7 @@ export async function measure(plan: Plan): Promise<Measured> {
       const going = go(owner);
       await eventually('the standby handles', () => begunBy(lab, standby).length > 0, 30_000);
       times.push(begunBy(lab, standby)[0]!.at - at);
+      console.error(`${number - 2} of ${runs}: ${times.at(-1)!.toFixed(0)} ms`);
       await publisher.call('stopPublishing', { producer });
       await going;
       if (owner.isAlive) {

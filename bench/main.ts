@@ -13,6 +13,9 @@ const benches: Record<string, () => Promise<{ run(): Promise<Result[]> }>> = {
   amqp: () => import('./amqp/throughput.js'),
   'fanout-amqp': () => import('./amqp/fanout.js'),
   'failover-amqp': () => import('./amqp/failover.js'),
+  jetstream: () => import('./jetstream/throughput.js'),
+  'fanout-jetstream': () => import('./jetstream/fanout.js'),
+  'failover-jetstream': () => import('./jetstream/failover.js'),
   'soak-schedulers': () => import('./soak-schedulers.js'),
   schedulers: () => import('./schedulers.js'),
 };
