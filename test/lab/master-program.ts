@@ -36,6 +36,8 @@ export interface CreatePlan {
   readonly hubProgram?: string;
   /** Of RabbitMQ: what its node was told. */
   readonly consumerTimeoutMs?: number;
+  /** Of NATS: copies that its servers keep. */
+  readonly replicas?: 3;
   /** It can be told at which step of a scheduler it is killed. */
   readonly hasFaultPoints?: boolean;
 }

@@ -21,6 +21,8 @@ export class SocketProxy {
   readonly #streams = new Set<Stream>();
   readonly #frozen = new Set<Direction>();
   #cut: { direction: Direction; bytesLeft: number } | undefined;
+  #halt: { text: string; left: number; reached: () => void } | undefined;
+  #forged: { from: string; to: string } | undefined;
 
   private constructor(to: Place) {
     this.#to = to;
@@ -63,6 +65,18 @@ export class SocketProxy {
     this.#cut = { direction, bytesLeft: bytes };
   }
 
+  /**
+   * Both directions freeze just before so many-th time that masters say this to the broker from now on. Resolves when it is so.
+   */
+  haltBefore(text: string, count: number): Promise<void> {
+    return new Promise((reached) => (this.#halt = { text, left: count, reached }));
+  }
+
+  /** What masters say to the broker arrives as another word of the same length, until `undefined` ends it. */
+  forge(forged: { readonly from: string; readonly to: string } | undefined): void {
+    this.#forged = forged;
+  }
+
   async close(): Promise<void> {
     const closed = new Promise((resolve) => this.#server.close(resolve));
     this.thaw();
@@ -94,7 +108,9 @@ export class SocketProxy {
     if (this.#frozen.has(direction)) from.pause();
   }
 
-  #pass({ direction, from, to }: Stream, chunk: Buffer): void {
+  #pass(stream: Stream, said: Buffer): void {
+    const { direction, from, to } = stream;
+    const chunk = direction === 'toBroker' ? this.#halted(this.#changed(said)) : said;
     const cut = this.#cut?.direction === direction ? this.#cut : undefined;
     if (!cut || chunk.length < cut.bytesLeft) {
       if (cut) cut.bytesLeft -= chunk.length;
@@ -106,6 +122,26 @@ export class SocketProxy {
       end(from);
       end(to);
     });
+  }
+
+  #changed(chunk: Buffer): Buffer {
+    if (!this.#forged) return chunk;
+    const { from, to } = this.#forged;
+    return Buffer.from(chunk.toString('latin1').replaceAll(from, to), 'latin1');
+  }
+
+  /** As much as passes before it halts. */
+  #halted(chunk: Buffer): Buffer {
+    const halt = this.#halt;
+    if (!halt) return chunk;
+    for (let at = chunk.indexOf(halt.text); at >= 0; at = chunk.indexOf(halt.text, at + 1)) {
+      if (--halt.left > 0) continue;
+      this.#halt = undefined;
+      this.freeze('toBroker', 'fromBroker');
+      halt.reached();
+      return chunk.subarray(0, at);
+    }
+    return chunk;
   }
 
   #later(step: () => void): void {
