@@ -211,12 +211,14 @@ export const ownershipCases = casesOf('ownership', {
     await ownership.revalidate();
     let fastest = Infinity;
     // Short rounds: one of them finds a busy machine quiet.
-    for (let round = 0; round < 200; round++) {
+    for (let round = 0; round < 200 && fastest >= 1_000; round++) {
       let invalid = 0;
       const began = process.hrtime.bigint();
       for (let asked = 0; asked < 1_000; asked++) if (!ownership.valid()) invalid++;
       fastest = Math.min(fastest, Number(process.hrtime.bigint() - began) / 1_000);
       assert.equal(invalid, 0);
+      // Signs of life are answered in between: held up for long enough, it is rightly not valid.
+      await new Promise(setImmediate);
     }
     assert(fastest < 1_000, `valid() takes ${fastest} ns`);
   },
