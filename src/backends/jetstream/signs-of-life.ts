@@ -107,8 +107,8 @@ export class SignsOfLife {
     this.#ask([]);
     this.#timer = clock.setTimeout(() => {
       // A pause of this process is nobody's silence: what came meanwhile is read before the next look.
-      const isLate = clock.now() - sentAt > everyMs + ownerTimeoutMs / 2;
-      if (!isLate && clock.now() - this.#answeredAt > ownerTimeoutMs) return silent();
+      if (clock.now() - sentAt > everyMs + ownerTimeoutMs / 2) this.#answeredAt = clock.now();
+      if (clock.now() - this.#answeredAt > ownerTimeoutMs) return silent();
       this.#beat();
     }, everyMs);
   }

@@ -59,6 +59,11 @@ export async function takeOver(found: Lease, at: Found, ports: TakeOverPorts): P
     };
     const revision = await records.put(names.lease(queue), encodeLease(lease), at.revision);
     made.length = 0;
+    // Until they are kept they expire: nobody is granted a queue whose consumers might.
+    const kept = [
+      ...(isExclusive ? segments.map(({ consumer }) => keep(events, consumer, environment)) : []),
+      ...(again === undefined ? [] : [keep(letters, again, environment)]),
+    ];
     const checkpoint = await CheckpointRecord.take({
       records,
       subject: names.checkpoint(queue),
@@ -67,8 +72,7 @@ export async function takeOver(found: Lease, at: Found, ports: TakeOverPorts): P
       maxBytes: ports.maxPayload,
     });
     const bounds = isExclusive ? await retireFormer(found, ports) : { events: 0, again: 0 };
-    for (const { consumer } of isExclusive ? segments : []) keep(events, consumer, environment);
-    if (again !== undefined) keep(letters, again, environment);
+    await Promise.all(kept);
     return { lease, revision, bounds, checkpoint };
   } finally {
     for (const { consumers, name } of made) void consumers.delete(name).catch(() => {});
@@ -120,10 +124,17 @@ async function retireFormer(found: Lease, { events, letters }: TakeOverPorts): P
 
 const KEEP_AGAIN_MS = 5_000;
 
-/** The lease names it: it must not expire. Tried until it is done, long before it would. */
-function keep(consumers: StreamConsumers, name: string, environment: Environment, tries = 20): void {
-  consumers.keep(name).catch(() => {
+/** The lease names it: it must not expire. If that cannot be said now it is said again, long before it would. */
+async function keep(
+  consumers: StreamConsumers,
+  name: string,
+  environment: Environment,
+  tries = 20,
+): Promise<void> {
+  try {
+    await consumers.keep(name);
+  } catch {
     if (tries > 0)
-      environment.clock.setTimeout(() => keep(consumers, name, environment, tries - 1), KEEP_AGAIN_MS);
-  });
+      environment.clock.setTimeout(() => void keep(consumers, name, environment, tries - 1), KEEP_AGAIN_MS);
+  }
 }
