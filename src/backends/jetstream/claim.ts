@@ -17,8 +17,7 @@ import type { SignsOfLife } from './signs-of-life.js';
 import { takeOver, type Taken, type TakeOverPorts } from './take-over.js';
 
 /** What claims need of their session. */
-export interface ClaimPorts
-  extends Omit<TakeOverPorts, 'queue' | 'hasAgain'>, Pick<OwnershipPorts, 'renew' | 'lastSequence'> {
+export interface ClaimPorts extends Omit<TakeOverPorts, 'queue' | 'hasAgain'>, Pick<OwnershipPorts, 'renew'> {
   readonly connection: Connection;
   readonly control: Control;
   readonly masters: Masters;
@@ -313,7 +312,12 @@ export class JetStreamClaim implements Claim {
     });
     const ownership: JetStreamOwnership = new JetStreamOwnership(
       this.queue,
-      { found, bounds: taken.bounds, provenAt: lapses },
+      {
+        // Of what a killed server has forgotten a clean hand-over says nothing.
+        found: { ...found, isClean: found.isClean && found.uncertain === taken.lease.uncertain },
+        bounds: taken.bounds,
+        provenAt: lapses,
+      },
       {
         ...this.#ports,
         lease,

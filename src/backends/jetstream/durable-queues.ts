@@ -70,6 +70,8 @@ export class DurableQueues {
         begun: [],
         isClean: true,
         settled: [],
+        server: undefined,
+        uncertain: 0,
       };
       try {
         await records.put(names.lease(name), encodeLease(fresh), 0);

@@ -21,6 +21,10 @@ export interface TakeOverPorts {
   readonly session: string;
   readonly incarnation: string;
   readonly ownerTimeoutMs: number;
+  /** The start of the server that this session is connected to. */
+  readonly server: string;
+  /** The last sequence of the stream. */
+  readonly lastSequence: () => Promise<number>;
   /** Whether letters were put back that nobody has settled. */
   readonly hasAgain: () => Promise<boolean>;
 }
@@ -45,8 +49,12 @@ export async function takeOver(found: Lease, at: Found, ports: TakeOverPorts): P
       ? await Promise.all(found.segments.map((one) => successor(one, made, ports)))
       : found.segments;
     const again = isExclusive ? await successorAgain(found.again, made, ports) : undefined;
+    const isSameServer = found.server === undefined || found.server === ports.server;
+    const uncertain = isSameServer ? found.uncertain : await ports.lastSequence();
     const lease: Lease = {
       ...found,
+      server: ports.server,
+      uncertain,
       owner: ports.master,
       session: ports.session,
       incarnation: ports.incarnation,
@@ -71,7 +79,8 @@ export async function takeOver(found: Lease, at: Found, ports: TakeOverPorts): P
       epoch: lease.epoch,
       maxBytes: ports.maxPayload,
     });
-    const bounds = isExclusive ? await retireFormer(found, ports) : { events: 0, again: 0 };
+    const told = isExclusive ? await retireFormer(found, ports) : { events: 0, again: 0 };
+    const bounds = { ...told, events: Math.max(told.events, uncertain) };
     await Promise.all(kept);
     return { lease, revision, bounds, checkpoint };
   } finally {
