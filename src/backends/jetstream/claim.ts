@@ -17,8 +17,7 @@ import type { SignsOfLife } from './signs-of-life.js';
 import { retire, takeOver, type Marks, type Taken, type TakeOverPorts } from './take-over.js';
 
 /** What claims need of their session. */
-export interface ClaimPorts
-  extends Omit<TakeOverPorts, 'queue' | 'hasAgain'>, Pick<OwnershipPorts, 'renew' | 'lastSequence'> {
+export interface ClaimPorts extends Omit<TakeOverPorts, 'queue' | 'hasAgain'>, Pick<OwnershipPorts, 'renew'> {
   readonly connection: Connection;
   readonly control: Control;
   readonly masters: Masters;

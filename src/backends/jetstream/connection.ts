@@ -98,6 +98,11 @@ export class Connection {
     return this.#nc.info?.version ?? '';
   }
 
+  /** Another one after each start of the server. What servers of a cluster know they know together. */
+  get serverId(): string {
+    return this.#nc.info?.cluster ?? this.#nc.info?.server_id ?? '';
+  }
+
   /** Whether what is said here may be heard later elsewhere. */
   get isClustered(): boolean {
     return this.#nc.info?.cluster !== undefined;

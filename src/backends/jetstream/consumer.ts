@@ -19,6 +19,8 @@ export interface ConsumerPorts {
   readonly letters: Letters;
   readonly prefix: string;
   readonly intake: Intake;
+  /** Of a shared queue: up to this sequence nobody knows what was handed over before. */
+  readonly uncertain: number;
   readonly ended: (consumer: JetStreamConsumer) => void;
 }
 
@@ -190,7 +192,9 @@ export class JetStreamConsumer implements Consumer, Taker {
       return { ...calls, wasDelivered };
     }
     const attempts = held.place.deliveries - 1;
-    return { attempts, isFlagged: attempts > 0, wasDelivered: attempts > 0 };
+    const isUncertain = !held.source.isAgain && held.place.sequence <= this.#ports.uncertain;
+    const wasDelivered = attempts > 0 || isUncertain;
+    return { attempts, isFlagged: wasDelivered, wasDelivered };
   }
 }
 

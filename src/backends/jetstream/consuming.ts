@@ -8,6 +8,7 @@ import { inOrder, JetStreamConsumer } from './consumer.js';
 import type { DurableQueues } from './durable-queues.js';
 import type { Held } from './held.js';
 import type { Inbox } from './inbox.js';
+import type { Lease } from './lease.js';
 import type { Letters } from './letters.js';
 import type { Names } from './names.js';
 import { JetStreamOwnership } from './ownership.js';
@@ -23,6 +24,8 @@ export interface ConsumingPorts {
   readonly letterConsumers: StreamConsumers;
   readonly letters: Letters;
   readonly ownerTimeoutMs: number;
+  /** The last sequence of the stream. */
+  readonly lastSequence: () => Promise<number>;
   readonly isLive: () => boolean;
   readonly claimOf: (ownership: JetStreamOwnership) => JetStreamClaim | undefined;
   /** The stream may be gone. */
@@ -59,7 +62,7 @@ export class Consuming {
     const { lease } = await this.#ports.queues.get(queue);
     if (!this.#ports.isLive()) throw this.#ports.connection.lostError();
     const told = this.#silentAtTheEnd(sink);
-    if (lease.ownership === 'shared') return this.#share(queue, prefetch, told);
+    if (lease.ownership === 'shared') return this.#share(queue, prefetch, lease, told);
     const owner = ownership instanceof JetStreamOwnership ? ownership : undefined;
     const intake = owner?.intake?.intake;
     if (owner?.queue !== queue || !intake || !owner.isHeld || owner.epoch !== lease.epoch)
@@ -70,6 +73,7 @@ export class Consuming {
       ...this.#ports,
       prefix: this.#ports.names.eventPrefix,
       intake,
+      uncertain: 0,
       ended: (one) => this.#consumers.delete(one),
     });
     this.#consumers.add(consumer);
@@ -126,8 +130,11 @@ export class Consuming {
     for (const consumer of [...this.#consumers]) consumer.end();
   }
 
-  async #share(queue: string, prefetch: number, sink: ConsumerSink): Promise<Consumer> {
+  async #share(queue: string, prefetch: number, found: Lease, sink: ConsumerSink): Promise<Consumer> {
     const { names, letterConsumers, ownerTimeoutMs, queues } = this.#ports;
+    const { connection, lastSequence } = this.#ports;
+    const isSameServer = found.server === undefined || found.server === connection.serverId;
+    const uncertain = isSameServer ? found.uncertain : await lastSequence();
     const shared = new SharedIntake({
       ...this.#ports,
       letters: letterConsumers,
@@ -141,6 +148,7 @@ export class Consuming {
       ...this.#ports,
       prefix: names.eventPrefix,
       intake: shared.intake,
+      uncertain,
       ended: (one) => this.#forget(one),
     });
     this.#consumers.add(consumer);

@@ -73,6 +73,8 @@ export class DurableQueues {
         formers: [],
         isClean: true,
         settled: [],
+        server: undefined,
+        uncertain: 0,
       };
       try {
         await records.put(names.lease(name), encodeLease(fresh), 0);

@@ -144,7 +144,9 @@ async function begin(
   });
   const isLive = () => session.isLive;
   const suspect = () => publisher.look();
+  const lastSequence = async () => (await side.api((jsm) => jsm.streams.info(names.events))).state.last_seq;
   const consuming: Consuming = new Consuming({
+    lastSequence,
     connection,
     inbox,
     environment,
@@ -175,11 +177,12 @@ async function begin(
     session: id,
     incarnation,
     ownerTimeoutMs,
+    server: side.serverId,
     signs,
     isLive,
     suspect,
     renew: async () => name?.renew(),
-    lastSequence: async () => (await side.api((jsm) => jsm.streams.info(names.events))).state.last_seq,
+    lastSequence,
     consumerOf: (ownership) => consuming.of(ownership),
   });
   const session: JetStreamSession = new JetStreamSession({

@@ -39,6 +39,13 @@ export interface Lease {
   readonly isClean: boolean;
   /** Sequences that were settled beyond the first message that is not. */
   readonly settled: readonly number[];
+  /** The start of the server at which it was last taken over; undefined before that. */
+  readonly server: string | undefined;
+  /**
+   * A server that is killed forgets what it has delivered and what was acked last: up to this sequence nobody knows what was
+   * handed over before.
+   */
+  readonly uncertain: number;
 }
 
 const VERSION = 1;
@@ -81,6 +88,8 @@ export function decodeLease(body: Uint8Array): Lease | 'newer' | undefined {
     formers: rest.formers ?? [],
     isClean: rest.isClean === true,
     settled: settled!,
+    server: rest.server,
+    uncertain: rest.uncertain ?? 0,
   };
 }
 

@@ -210,8 +210,9 @@ export class JetStreamOwnership implements Ownership {
       if (begun) await events.delete(begun.consumer).catch(() => {});
       throw error;
     }
-    if (begun) void events.keep(begun.consumer).catch(() => {});
     this.intake?.replace(ended, begun);
+    // Until then it expires, and what it holds with it.
+    if (begun) await events.keep(begun.consumer);
   }
 
   #check(): void {

@@ -5,9 +5,12 @@ import type { Names } from './names.js';
 import type { Records } from './records.js';
 
 /** How often a session that owns something is asked by those who stand by. */
-const ASK_MS = 50;
-/** It has gone when nobody was there to answer for so long: longer than the owner goes on after its last answered question. */
-const GONE_MS = 350;
+const ASK_MS = 25;
+/**
+ * It has gone when nobody was there to answer for so long: longer than the owner goes on after its last answered question, with
+ * a margin for clocks that do not run alike.
+ */
+const GONE_MS = 420;
 
 export interface Peer {
   readonly master: string;

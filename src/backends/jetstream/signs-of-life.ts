@@ -3,7 +3,7 @@ import type { Clock, Timer } from '../../model/clock.js';
 /** How often an owner asks itself by way of the server. */
 const ASK_MS = 50;
 /** So long after the sending of the last answered question this side may act. A standby waits longer than that. */
-const VALID_MS = 300;
+const VALID_MS = 400;
 /** The note that this master lives must be younger than this part of the time after which it is taken for frozen. */
 const RENEWAL_PART = 0.8;
 /** The wall clock may go so much ahead of the monotonic one: by more, and the machine has slept. */
@@ -107,8 +107,8 @@ export class SignsOfLife {
     this.#ask([]);
     this.#timer = clock.setTimeout(() => {
       // A pause of this process is nobody's silence: what came meanwhile is read before the next look.
-      const isLate = clock.now() - sentAt > everyMs + ownerTimeoutMs / 2;
-      if (!isLate && clock.now() - this.#answeredAt > ownerTimeoutMs) return silent();
+      if (clock.now() - sentAt > everyMs + ownerTimeoutMs / 2) this.#answeredAt = clock.now();
+      if (clock.now() - this.#answeredAt > ownerTimeoutMs) return silent();
       this.#beat();
     }, everyMs);
   }

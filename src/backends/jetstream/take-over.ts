@@ -19,6 +19,8 @@ export interface TakeOverPorts {
   readonly session: string;
   readonly incarnation: string;
   readonly ownerTimeoutMs: number;
+  /** The start of the server that this session is connected to. */
+  readonly server: string;
   /** Of the stream of messages. */
   readonly lastSequence: () => Promise<number>;
   /** Whether letters were put back that nobody has settled. */
@@ -52,8 +54,12 @@ export async function takeOver(found: Lease, at: Found, ports: TakeOverPorts): P
       ? await Promise.all(found.segments.map((one) => successor(one, made, ports)))
       : found.segments;
     const again = isExclusive ? await successorAgain(found.again, made, ports) : undefined;
+    const isSameServer = found.server === undefined || found.server === ports.server;
+    const uncertain = isSameServer ? found.uncertain : await ports.lastSequence();
     const lease: Lease = {
       ...found,
+      server: ports.server,
+      uncertain,
       owner: ports.master,
       session: ports.session,
       incarnation: ports.incarnation,
@@ -67,6 +73,11 @@ export async function takeOver(found: Lease, at: Found, ports: TakeOverPorts): P
     };
     const revision = await records.put(names.lease(queue), encodeLease(lease), at.revision);
     made.length = 0;
+    // Until they are kept they expire: nobody is granted a queue whose consumers might.
+    const kept = [
+      ...(isExclusive ? segments.map(({ consumer }) => keep(events, consumer, environment)) : []),
+      ...(again === undefined ? [] : [keep(letters, again, environment)]),
+    ];
     const checkpoint = await CheckpointRecord.take({
       records,
       subject: names.checkpoint(queue),
@@ -75,8 +86,7 @@ export async function takeOver(found: Lease, at: Found, ports: TakeOverPorts): P
       maxBytes: ports.maxPayload,
     });
     const marks = isExclusive ? await marksOf(found, lease, ports) : undefined;
-    for (const { consumer } of isExclusive ? segments : []) keep(events, consumer, environment);
-    if (again !== undefined) keep(letters, again, environment);
+    await Promise.all(kept);
     return { lease, revision, marks, checkpoint };
   } finally {
     for (const { consumers, name } of made) void consumers.delete(name).catch(() => {});
@@ -127,11 +137,13 @@ async function marksOf(found: Lease, lease: Lease, ports: TakeOverPorts): Promis
   const highest = infos.map((info) => info?.delivered.stream_seq ?? 0);
   // One that nobody finds any more was deleted by somebody else: all may have been handed over.
   if (infos.includes(undefined)) highest.push(await lastSequence());
-  const delivered = Math.max(found.delivered, ...highest);
+  const delivered = Math.max(found.delivered, lease.uncertain, ...highest);
   const named = consumersOf(lease);
+  // Of what a killed server has forgotten a clean hand-over says nothing.
+  const isClean = found.isClean && found.uncertain === lease.uncertain;
   return {
     delivered,
-    unclean: found.isClean ? found.unclean : delivered,
+    unclean: isClean ? found.unclean : delivered,
     obsolete: atEvents.filter((name) => names.isOf(name, queue) && !named.includes(name)),
     obsoleteAgain: atLetters.filter((name) => names.isOf(name, queue) && name !== lease.again),
   };
@@ -150,10 +162,17 @@ export async function retire(
 
 const KEEP_AGAIN_MS = 5_000;
 
-/** The lease names it: it must not expire. Tried until it is done, long before it would. */
-function keep(consumers: StreamConsumers, name: string, environment: Environment, tries = 20): void {
-  consumers.keep(name).catch(() => {
+/** The lease names it: it must not expire. If that cannot be said now it is said again, long before it would. */
+async function keep(
+  consumers: StreamConsumers,
+  name: string,
+  environment: Environment,
+  tries = 20,
+): Promise<void> {
+  try {
+    await consumers.keep(name);
+  } catch {
     if (tries > 0)
-      environment.clock.setTimeout(() => keep(consumers, name, environment, tries - 1), KEEP_AGAIN_MS);
-  });
+      environment.clock.setTimeout(() => void keep(consumers, name, environment, tries - 1), KEEP_AGAIN_MS);
+  }
 }
