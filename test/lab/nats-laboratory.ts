@@ -73,7 +73,7 @@ export class NatsLaboratory extends BrokerLaboratory {
   async operate<T>(work: (manager: JetStreamManager) => Promise<T>): Promise<T> {
     const connection = await connect({ servers: this.#places.map(({ url }) => url) });
     try {
-      return await work(await jetstreamManager(connection));
+      return await work(await jetstreamManager(connection, { timeout: 30_000 }));
     } finally {
       await connection.close();
     }

@@ -167,8 +167,13 @@ export class Connection {
             },
           );
       }
-      await new Promise<void>((resolve) => this.#clock.setTimeout(resolve, API_PAUSE_MS));
+      await this.pause();
     }
+  }
+
+  /** Between two questions about something that takes its time. */
+  pause(): Promise<void> {
+    return new Promise((resolve) => this.#clock.setTimeout(resolve, API_PAUSE_MS));
   }
 
   /** One question, one answer. */

@@ -1,5 +1,6 @@
 import type { Msg } from '@nats-io/transport-node';
 import type { Clock } from '../../model/clock.js';
+import { SessionLostError } from '../../model/errors.js';
 import { TopicIndex } from '../../model/topic-index.js';
 import type { Connection } from './connection.js';
 import type { StreamConsumers } from './consumers.js';
@@ -41,6 +42,8 @@ export class Source {
   #lastAck: string | undefined;
   #highest = 0;
   #received = 0;
+  /** The number of the last delivery. */
+  #delivery: number | undefined;
   /** What came and was not wanted. */
   leftOut = 0;
 
@@ -155,6 +158,7 @@ export class Source {
   }
 
   #take(message: Msg, place: Place): void {
+    if (this.#isOutOfTurn(place)) return;
     const held = new Held(this, message, message.reply!, place);
     this.#received++;
     this.#highest = Math.max(this.#highest, place.sequence);
@@ -162,6 +166,19 @@ export class Source {
     this.leftOut++;
     this.ack(held);
     this.#ports.changed();
+  }
+
+  /**
+   * In a cluster a delivery may get lost on its way when a server dies. It would come again at some time, behind those after
+   * it: so whoever needs an order begins anew, with another consumer.
+   */
+  #isOutOfTurn({ delivery }: Place): boolean {
+    const { isShared, connection } = this.#ports;
+    const isNext = this.#delivery === undefined || delivery === this.#delivery + 1;
+    this.#delivery = delivery;
+    if (isShared || isNext) return false;
+    connection.drop(new SessionLostError('The server has lost a delivery.'));
+    return true;
   }
 
   #isWanted(message: Msg, { sequence }: Place): boolean {

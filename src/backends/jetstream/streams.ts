@@ -59,6 +59,8 @@ export async function ensureStreams(
   });
 }
 
+const OVERLAP_TRIES = 20;
+
 type Wanted = Partial<StreamConfig> & Pick<StreamConfig, 'name' | 'retention' | 'discard'>;
 
 async function ensure(connection: Connection, wanted: Wanted): Promise<void> {
@@ -93,10 +95,13 @@ async function create(connection: Connection, wanted: Wanted): Promise<StreamInf
   try {
     return await connection.api((jsm) => jsm.streams.add(wanted));
   } catch (error) {
-    // Another master was a little faster, with other limits.
-    if (errorCode(error) === Code.streamNameInUse) {
+    // Another master was a little faster; while its stream comes about the server says that the subjects are taken.
+    const code = errorCode(error);
+    const tries = code === Code.streamNameInUse ? 1 : code === Code.subjectsOverlap ? OVERLAP_TRIES : 0;
+    for (let tried = 0; tried < tries; tried++) {
       const found = await look(connection, wanted.name);
       if (found) return found;
+      await connection.pause();
     }
     throw settingsError(error, wanted.name);
   }
