@@ -1,3 +1,5 @@
+import { TurnoverMap } from '../../model/turnover-map.js';
+
 /** Calls of one unsettled message: by whatever tells it from others in its queue. */
 export type BegunCalls = readonly (readonly [key: string, attempts: number])[];
 
@@ -24,15 +26,13 @@ const KEPT_MAX = 2_000;
  * whether a handler was called only the owner knows, and its successor by the record.
  */
 export class CallRecord {
-  readonly #known: Map<string, Calls>;
+  readonly #known = new TurnoverMap<string, Calls>();
   readonly #wasClean: boolean;
 
   /** As the former owner left it. */
   constructor(found: FormerCalls | undefined) {
     this.#wasClean = found?.isClean ?? false;
-    this.#known = new Map(
-      (found?.begun ?? []).map(([key, attempts]) => [key, { attempts, isFlagged: true }]),
-    );
+    for (const [key, attempts] of found?.begun ?? []) this.#known.set(key, { attempts, isFlagged: true });
   }
 
   /** Of a message that is handed over. */
@@ -55,13 +55,14 @@ export class CallRecord {
 
   /** It goes back as it came: the broker will flag it, and we know better. */
   givenBack(key: string, calls: Calls): void {
-    if (!this.#known.has(key)) this.#known.set(key, calls);
+    if (!this.#known.get(key)) this.#known.set(key, calls);
   }
 
   /** What the record says of them. */
   kept(): BegunCalls {
     const kept: [string, number][] = [];
-    for (const [key, { attempts, isFlagged }] of this.#known) if (isFlagged) kept.push([key, attempts]);
+    for (const [key, { attempts, isFlagged }] of this.#known.entries())
+      if (isFlagged) kept.push([key, attempts]);
     return kept.slice(-KEPT_MAX);
   }
 }

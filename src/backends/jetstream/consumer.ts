@@ -1,5 +1,6 @@
 import type { Consumer, ConsumerSink, LetterDetails } from '../../backend.js';
 import type { Environment } from '../../model/clock.js';
+import { TurnoverMap } from '../../model/turnover-map.js';
 import type { Calls } from '../broker/call-record.js';
 import type { Connection } from './connection.js';
 import { JetStreamDelivery } from './delivery.js';
@@ -31,7 +32,7 @@ const PROCESSED_MS = 3_000;
 export class JetStreamConsumer implements Consumer, Taker {
   readonly #ports: ConsumerPorts;
   readonly #sink: ConsumerSink;
-  readonly #inHand = new Map<Held, JetStreamDelivery>();
+  readonly #inHand = new TurnoverMap<Held, JetStreamDelivery>();
   #isOpen = true;
   #closing: Promise<void> | undefined;
 
@@ -137,7 +138,7 @@ export class JetStreamConsumer implements Consumer, Taker {
     const { intake } = this.#ports;
     intake.detach();
     for (const { held, calls } of this.#inHand.values()) ownership.calls.givenBack(held.key, calls);
-    intake.giveBack([...this.#inHand.keys()]);
+    intake.giveBack([...this.#inHand.values()].map(({ held }) => held));
     this.#inHand.clear();
     try {
       await this.processed();

@@ -1,11 +1,13 @@
 import type { Msg } from '@nats-io/transport-node';
 import type { Ownership } from '../../backend.js';
-import { decodeEnvelope, encodeEnvelope } from '../../model/codec.js';
+import { ATTRIBUTES, decodeEnvelope, encodeEnvelope } from '../../model/codec.js';
 import type { Envelope } from '../../model/message.js';
 import type { HeaderBlock } from './connection.js';
 
 /** Attributes of CloudEvents, as its NATS binding names them. */
 const ATTRIBUTE = 'ce-';
+const ATTRIBUTE_OF = new Map<string, string>(ATTRIBUTES.map((name) => [ATTRIBUTE + name, name]));
+const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
 /** What only we read, beside the attributes of the message. */
 const OWN = 'signalbox-';
 /** By which the server recognises what is published twice. */
@@ -95,14 +97,21 @@ export interface Arrived {
 
 /** Never throws: what came may be foreign. */
 export function unpack({ topic, headers: given, body, receivedAt, fallbackId }: Arrived): Envelope {
-  const attributes = Object.create(null) as Record<string, string>;
-  const headers = Object.create(null) as Record<string, string>;
+  const attributes: Record<string, string> = {};
+  // Of most messages none, and an object without a prototype takes long to make.
+  let headers: Record<string, string> | undefined;
   for (const [name, value] of given) {
-    if (name.startsWith(ATTRIBUTE)) attributes[name.slice(ATTRIBUTE.length)] = decode(value);
-    else if (name.startsWith('~')) headers[name.slice(1)] = decode(value);
-    else if (!RESERVED.test(name)) headers[name] = value;
+    const attribute = ATTRIBUTE_OF.get(name);
+    if (attribute !== undefined) attributes[attribute] = decode(value);
+    else if (name.startsWith('~')) (headers ??= noPrototype())[name.slice(1)] = decode(value);
+    else if (!RESERVED.test(name)) (headers ??= noPrototype())[name] = value;
   }
-  return decodeEnvelope({ topic, attributes, headers, body, fallbackId, receivedAt });
+  return decodeEnvelope({ topic, attributes, headers: headers ?? NO_HEADERS, body, fallbackId, receivedAt });
+}
+
+/** What foreign names stand in. */
+function noPrototype(): Record<string, string> {
+  return Object.create(null) as Record<string, string>;
 }
 
 function decode(value: string): string {

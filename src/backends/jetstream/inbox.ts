@@ -1,4 +1,5 @@
 import { createInbox, type Msg } from '@nats-io/transport-node';
+import { TurnoverMap } from '../../model/turnover-map.js';
 import type { Connection, HeaderBlock } from './connection.js';
 
 export interface Question {
@@ -14,7 +15,7 @@ export interface Question {
 export class Inbox {
   readonly #connection: Connection;
   readonly #prefix = `${createInbox()}.`;
-  readonly #questions = new Map<string, (message: Msg) => void>();
+  readonly #questions = new TurnoverMap<string, (message: Msg) => void>();
   #number = 0;
 
   constructor(connection: Connection) {

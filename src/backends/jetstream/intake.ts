@@ -1,3 +1,4 @@
+import { TurnoverMap } from '../../model/turnover-map.js';
 import { comesBefore, type Held } from './held.js';
 import type { Source } from './source.js';
 
@@ -25,7 +26,7 @@ export class Intake {
   #sources: Source[] = [];
   #again: Source | undefined;
   /** Not settled, in hand or waiting, by source and sequence. */
-  readonly #known = new Map<string, Held>();
+  readonly #known = new TurnoverMap<string, Held>();
   #waiting: Held[] = [];
   #taker: Taker | undefined;
   #isRefreshing = false;

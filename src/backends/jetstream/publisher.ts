@@ -3,6 +3,7 @@ import type { Ownership } from '../../backend.js';
 import type { Environment, Timer } from '../../model/clock.js';
 import { FencedError, PayloadTooLargeError, SessionLostError } from '../../model/errors.js';
 import type { Envelope } from '../../model/message.js';
+import { TurnoverMap } from '../../model/turnover-map.js';
 import { Code, errorCode, isPassingCode, refusal } from './api-errors.js';
 import type { Connection, HeaderBlock } from './connection.js';
 import { blockOf, MESSAGE_ID, pack, serverLine } from './headers.js';
@@ -46,7 +47,7 @@ export interface PublisherPorts {
  */
 export class Publisher {
   readonly #ports: PublisherPorts;
-  readonly #open = new Map<number, Sending>();
+  readonly #open = new TurnoverMap<number, Sending>();
   /** Refused for now; while there are any, later ones wait behind them. */
   #held: Sending[] = [];
   #number = 0;
@@ -115,7 +116,7 @@ export class Publisher {
 
   /** Not taken for now: an election, or the stream is gone. */
   #hold(sending: Sending): void {
-    if (!this.#open.has(sending.number) || this.#held.includes(sending)) return;
+    if (!this.#open.get(sending.number) || this.#held.includes(sending)) return;
     this.#held.push(sending);
     void this.#look();
     if (this.#retry !== undefined) return;
@@ -124,7 +125,7 @@ export class Publisher {
       this.#retry = undefined;
       const held = this.#held.sort((one, other) => one.number - other.number);
       this.#held = [];
-      for (const one of held) if (this.#open.has(one.number)) this.#send(one, one.sentAt > 0);
+      for (const one of held) if (this.#open.get(one.number)) this.#send(one, one.sentAt > 0);
     }, this.#pauseMs);
     this.#pauseMs = Math.min(this.#pauseMs * 2, AGAIN_MS.max);
   }
