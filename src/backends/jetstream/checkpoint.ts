@@ -40,11 +40,11 @@ export class CheckpointRecord {
 
   /** Resolves when no former owner can save any more. */
   static async take(ports: CheckpointPorts): Promise<CheckpointRecord> {
-    const { records, subject, queueId } = ports;
+    const { records, subject, queueId, epoch } = ports;
     for (;;) {
       const record = await records.get(subject);
       // What is left of an earlier queue of this name is not this one's.
-      const found = record && decode(record.body, queueId);
+      const found = record && decode(record.body, queueId, epoch);
       try {
         const revision = await records.put(subject, encode(ports, found), record?.revision ?? 0);
         return new CheckpointRecord(found, revision, ports);
@@ -99,7 +99,8 @@ function encode(
   return bytes;
 }
 
-function decode(body: Uint8Array, queueId: string): Uint8Array | undefined {
+/** Throws a FencedError if a later owner has written it. */
+function decode(body: Uint8Array, queueId: string, epoch: number): Uint8Array | undefined {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
   if (bytes.length < LENGTH_BYTES) return undefined;
   const end = LENGTH_BYTES + bytes.readUInt32BE();
@@ -107,6 +108,8 @@ function decode(body: Uint8Array, queueId: string): Uint8Array | undefined {
   const head = JSON.parse(bytes.toString('utf8', LENGTH_BYTES, end)) as Partial<CheckpointHead>;
   if (head.version !== VERSION)
     throw new FencedError('The checkpoint was written by a newer signalbox: upgrade this master.');
+  if (head.queueId === queueId && (head.epoch ?? 0) > epoch)
+    throw new FencedError('A later owner has the checkpoint.');
   if (head.queueId !== queueId || head.hasCheckpoint !== true) return undefined;
   return Uint8Array.from(bytes.subarray(end));
 }

@@ -34,6 +34,8 @@ export class OwnerIntake {
   readonly #settled: Set<number>;
   #isOpen = true;
   #isMending = false;
+  /** The highest sequence that has come: what was settled beyond it may still come again. */
+  #reached = 0;
 
   constructor(ports: OwnerIntakePorts) {
     this.#ports = ports;
@@ -88,7 +90,10 @@ export class OwnerIntake {
         consumers: segment ? events : letters,
         prefix: names.eventPrefix,
         isShared: false,
-        taken: (held) => this.intake.taken(held),
+        taken: (held) => {
+          if (segment) this.#reached = Math.max(this.#reached, held.place.sequence);
+          this.intake.taken(held);
+        },
         changed: () => this.intake.fill(),
         missing: (source) => void this.#missing(source).catch(() => {}),
       }),
@@ -144,7 +149,7 @@ export class OwnerIntake {
   }
 
   #prune(): void {
-    let lowest = Infinity;
+    let lowest = this.#reached + 1;
     for (const { source, place } of this.intake.known)
       if (!source.isAgain) lowest = Math.min(lowest, place.sequence);
     for (const sequence of this.#settled) if (sequence < lowest) this.#settled.delete(sequence);

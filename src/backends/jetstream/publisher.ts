@@ -83,6 +83,10 @@ export class Publisher {
     const { connection, inbox, prefix, environment } = this.#ports;
     const { envelope, fence, id, token } = sending;
     if (token !== undefined) inbox.forget(token);
+    if (fence && !this.#ports.isHeld(fence)) {
+      const ended = new FencedError(`The ownership of queue "${fence.queue}" has ended.`);
+      return this.#settle(sending, () => sending.reject(ended));
+    }
     try {
       const { body, lines } = pack(isAgain ? { ...envelope, resent: true } : envelope, fence);
       const headers: HeaderBlock = blockOf(serverLine(MESSAGE_ID, encodeURI(id)) + lines);
